@@ -1,5 +1,5 @@
 """
-The four error families. The family decides who reacts; the concrete error lives beside the function that raises it.
+The four error families. The family decides who reacts; a concrete error lives beside the function raising it.
 
 Rejected     the request is wrong or refused: telling it again changes nothing, never retried
 Conflict     the request is right but the state of things does not allow it now
@@ -14,8 +14,8 @@ class UoopError(Exception):
     """
     Something that the platform foresaw.
 
-    A concrete error is a class with a one-line docstring and a stable hyphenated ``code``. What is particular to one
-    occurrence is given as keywords and stands in ``data``, ready for a log line or an answer.
+    A concrete error is a class with a one-line docstring and a stable hyphenated ``code``. What is particular
+    to one occurrence is given as keywords and stands in ``data``, ready for a log line or an answer.
     """
 
     code: ClassVar[str] = "error"
@@ -26,7 +26,7 @@ class UoopError(Exception):
 
     @property
     def title(self) -> str:
-        """What is wrong, in one sentence that is the same for every occurrence: the docstring's first line."""
+        """What is wrong, the same for every occurrence: the docstring's first line."""
         return (type(self).__doc__ or self.code).strip().splitlines()[0]
 
     def __str__(self) -> str:
