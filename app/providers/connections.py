@@ -53,7 +53,7 @@ class Connections:
         A kept-alive connection that turns out closed is replaced once, so a request may arrive twice.
 
         :param deadline: on the clock of `time.monotonic`
-        :raises ExchangeError: if nobody can be reached, or the answer is late, cut short, too large or not HTTP
+        :raises ExchangeError: if nobody can be reached, or the answer is late, cut short, too big or not HTTP
         """
         sent = False
         try:

@@ -20,23 +20,21 @@ import msgspec
 from app.providers.http import HttpProvider
 from app.providers.port import Kind, Provider
 
-Amount = Annotated[Decimal, msgspec.Meta(ge=0)]
-
 
 class ProvidersFileError(ValueError):
     """The providers file cannot be used; the message is one line and quotes no token."""
 
 
 class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One provider as declared. Fees are in the order's currency; they and the speed matter for delivery only."""
+    """One provider as declared. Fees, in the order's currency, and speed matter for delivery only."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
     kind: Kind
     url: str
     bulk: bool
     token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,512}$")]
-    base_fee: Amount = Decimal(0)
-    per_km: Amount = Decimal(0)
+    base_fee: Decimal = Decimal(0)
+    per_km: Decimal = Decimal(0)
     speed_m_per_min: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 300.0
 
     def __repr__(self) -> str:
@@ -90,13 +88,10 @@ def read(path: Path) -> tuple[ProviderConfig, ...]:
         raise ProvidersFileError(f"providers file {path}: {error}") from error
     names = set[str]()
     for config in configs:
-        if config.name in names:
-            raise ProvidersFileError(f"providers file {path}: {config.name} is declared twice")
+        problem = "is declared twice" if config.name in names else _problem(config)
+        if problem:
+            raise ProvidersFileError(f"providers file {path}: {config.name} {problem}")
         names.add(config.name)
-        if not _is_usable(config.url):
-            raise ProvidersFileError(
-                f"providers file {path}: {config.name} needs an http or https url with a host"
-            )
     return configs
 
 
@@ -104,6 +99,14 @@ def adapter(config: ProviderConfig) -> HttpProvider:
     return HttpProvider(
         name=config.name, kind=config.kind, url=config.url, bulk=config.bulk, token=config.token
     )
+
+
+def _problem(config: ProviderConfig) -> str | None:
+    if not _is_usable(config.url):
+        return "needs an http or https url with a host"
+    if not all(fee.is_finite() and fee >= 0 for fee in (config.base_fee, config.per_km)):
+        return "needs fees of zero or more"
+    return None
 
 
 def _is_usable(url: str) -> bool:
