@@ -1,7 +1,7 @@
 """
 How many decimals an amount may have, by currency: the minor units of ISO 4217.
 
-Source: ISO 4217 list one, currencies and funds in use. Codes without a minor unit (metals, XDR) take no orders.
+Source: ISO 4217 list one, currencies and funds in use; not the codes without a minor unit (metals, XDR).
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,8 @@
 The order as a client writes it: the one source of its schema.
 
 The structs below are compiled into the decoder that every submission goes through, and the documented JSON
-Schema is derived from them as well (`schema`). What a schema cannot say stands in `_contradictions`: decimals by
-currency, the sum, the window, duplicate keys.
+Schema is derived from them as well (`schema`). What a schema cannot say stands in `_contradictions`: decimals
+by currency, the sum, the window, duplicate keys.
 
 Amounts are exact decimal strings in the currency's major unit ("1.250" BHD); times are RFC 3339 with offset.
 """
