@@ -39,9 +39,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What an action may know of its execution besides its members: patience in seconds, and its fence."""
+    """
+    What an action may know of its execution besides its members.
+
+    :param patience_s: how long to wait for others' answers
+    :param sure: no earlier execution of this step can have called anybody for these members
+    """
 
     patience_s: float
+    sure: bool
     cohort_id: int
     step: int
     executor: str

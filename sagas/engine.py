@@ -84,9 +84,12 @@ class Engine:
             return True
         except LostCohort:
             return False
-        cohort, saga, members, outcomes = begun
+        cohort, starts, saga, members, outcomes = begun
         with self._heartbeat.keeping(cohort_id, step, executor):
-            result = self._act(saga.steps[step], cohort, step, executor, members)
+            try:
+                result = self._act(saga.steps[step], cohort, step, executor, members, starts)
+            except LostCohort:
+                return False
         outcomes = {**outcomes, **result.outcomes}
         branches = len(saga.travelled(cohort.direction)[stage]) > 1
         try:
@@ -139,9 +142,9 @@ class Engine:
 
     def _begin(
         self, cohort_id: int, epoch: int, stage: int, step: int, executor: str
-    ) -> tuple[Cohort, Saga, list[Member], dict[int, Outcome]]:
+    ) -> tuple[Cohort, int, Saga, list[Member], dict[int, Outcome]]:
         with self._ports.engine.begin() as connection:
-            cohort = executions.begin(
+            cohort, starts = executions.begin(
                 connection, cohort_id=cohort_id, epoch=epoch, stage=stage, step=step, executor=executor
             )
             saga = self._sagas.get(cohort.saga, cohort.version)
@@ -156,14 +159,18 @@ class Engine:
             if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
                 refused = gate.close(connection, cohort, travelling)
         members = [m for m in travelling if m.run_id not in refused and state.due_for(m, step, cohort.direction)]
-        return cohort, saga, members, refused
+        return cohort, starts, saga, members, refused
 
-    def _act(self, step: Step, cohort: Cohort, number: int, executor: str, members: Sequence[Member]) -> Result:
+    def _act(
+        self, step: Step, cohort: Cohort, number: int, executor: str, members: Sequence[Member], starts: int
+    ) -> Result:
         action = step.action if cohort.direction is Direction.FORWARD else step.compensation
         if not members or action is None:
             return Result({})
         patience_s = PROVIDER_LANE_PATIENCE_S if is_provider_lane(cohort.lane) else PATIENCE_S
-        call = Call(patience_s=patience_s, cohort_id=cohort.id, step=number, executor=executor)
+        call = Call(
+            patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
+        )
         try:
             return action(self._ports, call, members)
         except LostCohort:

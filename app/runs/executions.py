@@ -39,11 +39,12 @@ _BEGIN = text("""
 
 def begin(
     connection: Connection, *, cohort_id: int, epoch: int, stage: int, step: int, executor: str, lease_s: float = LEASE_S
-) -> Cohort:
+) -> tuple[Cohort, int]:
     """
     Write the intent of one step of a cohort.
 
     :param stage: position of the step's stage in the saga's direction
+    :return: the cohort, and how often the step has been started in it
     :raises StepPassed: if it has been finished already
     :raises LostCohort: if another epoch leads the cohort, it has ended, is not there yet, or the step is running
     """
@@ -57,7 +58,7 @@ def begin(
         if row.finished or stage in row.itinerary[: row.leg]:
             raise StepPassed(cohort_id=cohort_id, step=step)
         raise LostCohort(cohort_id=cohort_id, epoch=epoch)
-    return _cohort(row)
+    return _cohort(row), row.starts
 
 
 def lock(connection: Connection, *, cohort_id: int, epoch: int, exclusively: bool) -> Cohort:
@@ -129,6 +130,23 @@ def finish(connection: Connection, *, cohort_id: int, epoch: int, step: int, exe
         ),
         {"cohort": cohort_id, "step": step, "rows": rows([_row(run_id, o) for run_id, o in outcomes.items()])},
     )
+
+
+def hold(connection: Connection, *, cohort_id: int, step: int, executor: str) -> None:
+    """
+    Keep the execution from being taken over until the transaction ends.
+
+    :raises LostCohort: if it has been
+    """
+    held = connection.execute(
+        text(
+            "SELECT FROM executions WHERE cohort_id = :cohort AND step = :step AND executor = :executor "
+            "AND finished_at IS NULL FOR SHARE"
+        ),
+        {"cohort": cohort_id, "step": step, "executor": executor},
+    )
+    if held.one_or_none() is None:
+        raise LostCohort(cohort_id=cohort_id)
 
 
 def finished_by(connection: Connection, *, cohort_id: int, step: int, executor: str) -> bool:
