@@ -12,6 +12,7 @@ from enum import Enum
 from sqlalchemy import Connection, text
 
 TIME_ID_SHIFT = 21
+AHEAD = timedelta(days=2)
 
 
 class Bound(Enum):
@@ -23,12 +24,11 @@ class Bound(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Partitioned:
-    """One table's cut: every `days` days, made `ahead`, dropped when wholly older than `retention`."""
+    """One table's cut: every `days` days, dropped when wholly older than `retention`."""
 
     table: str
     retention: timedelta
     days: int = 1
-    ahead: timedelta = timedelta(days=2)
     bound: Bound = Bound.TIME
     options: str = ""
 
@@ -43,8 +43,7 @@ TABLES = (
     Partitioned(table="executions", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="outcomes", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="dispatch_attempts", retention=A_MONTH, bound=Bound.TIME_ID),
-    # orders may ask for a window up to a week ahead
-    Partitioned(table="capacity_holds", retention=timedelta(days=7), ahead=timedelta(days=9)),
+    Partitioned(table="capacity_holds", retention=A_MONTH, bound=Bound.TIME_ID, options=UPDATED_IN_PLACE),
     Partitioned(table="outbox_log", retention=timedelta(days=7)),
     Partitioned(table="deliveries", retention=timedelta(days=7)),
 )
@@ -74,7 +73,7 @@ def _make(connection: Connection, table: Partitioned, existing: set[str], now: d
     made = []
     # yesterday's too: a legacy row, or a clock just behind midnight, still finds its place
     start = _period_start(table, now - timedelta(days=1))
-    while start <= now + table.ahead:
+    while start <= now + AHEAD:
         name, end = _name(table, start), start + timedelta(days=table.days)
         if name not in existing:
             connection.execute(

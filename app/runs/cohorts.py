@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from app.database import rows
-from app.runs.model import Cohort, Departure, Direction, RunState, Verdict
+from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verdict
 
 MIN_QUEUE_WAIT_S = 30.0
 
@@ -110,20 +110,15 @@ def claim(connection: Connection, lane: str, *, size: int, itinerary: Itinerary)
     return Claimed(cohort_id, epoch, first.saga, first.version, first.direction, stages)
 
 
-def move_on(
-    connection: Connection, cohort: Cohort, *, departures: Sequence[Departure], leave_ended: Sequence[Departure]
-) -> bool:
+def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departure]) -> bool:
     """
     Write one leg's end: who leaves and how, and whether the others travel on.
 
-    :param departures: runs that leave into a lane, are parked, or end early
-    :param leave_ended: runs that end because the journey is over
     :return: whether the cohort still travels
     """
-    leaving = [*departures, *leave_ended]
-    if leaving:
-        _depart(connection, cohort, leaving)
-    gone = {departure.id for departure in leaving}
+    if departures:
+        _depart(connection, cohort, departures)
+    gone = {departure.id for departure in departures}
     staying = [run_id for run_id in cohort.members if run_id not in gone]
     if not staying:
         connection.execute(
@@ -147,8 +142,8 @@ def move_on(
 
 def branch_outcomes(
     connection: Connection, cohort: Cohort, steps: Sequence[int]
-) -> tuple[set[int], dict[int, dict[int, tuple[Verdict, str | None]]]]:
-    """The steps of a parallel stage that are finished, and (verdict, code) by step and run."""
+) -> tuple[set[int], dict[int, dict[int, Outcome]]]:
+    """The steps of a parallel stage that are finished, and the outcomes by run and step (without details)."""
     finished = connection.execute(
         text(
             "SELECT step FROM executions WHERE cohort_id = :id AND step = ANY(:steps) AND finished_at IS NOT NULL"
@@ -157,15 +152,15 @@ def branch_outcomes(
     ).scalars()
     result = connection.execute(
         text(
-            "SELECT run_id, step, verdict, code FROM outcomes "
+            "SELECT run_id, step, verdict, code, provider FROM outcomes "
             "WHERE run_id = ANY(:members) AND cohort_id = :id AND step = ANY(:steps)"
         ),
         {"id": cohort.id, "steps": list(steps), "members": list(cohort.members)},
     )
-    by_step: dict[int, dict[int, tuple[Verdict, str | None]]] = {step: {} for step in steps}
-    for run_id, step, verdict, code in result:
-        by_step[step][run_id] = Verdict(verdict), code
-    return set(finished), by_step
+    by_run: dict[int, dict[int, Outcome]] = {}
+    for run_id, step, verdict, code, provider in result:
+        by_run.setdefault(run_id, {})[step] = Outcome(Verdict(verdict), code, provider=provider)
+    return set(finished), by_run
 
 
 def open_lane(connection: Connection, name: str, *, slots: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from app.database import rows
-from app.runs.model import Cohort, Direction, LostCohort, Member, Outcomes, StepPassed
+from app.runs.model import Cohort, Direction, LostCohort, Member, Outcome, Outcomes, StepPassed
 
 LEASE_S = 3.0
 HEARTBEAT_S = 1.0
@@ -25,7 +25,8 @@ _BEGIN = text("""
         ON CONFLICT (cohort_id, step) DO UPDATE
             SET epoch = excluded.epoch, executor = excluded.executor, lease_until = excluded.lease_until,
                 started_at = clock_timestamp(), starts = executions.starts + 1
-            WHERE executions.finished_at IS NULL AND executions.epoch < excluded.epoch
+            WHERE executions.finished_at IS NULL
+                AND (executions.epoch < excluded.epoch OR executions.executor = excluded.executor)
         RETURNING starts
     )
     SELECT cohort.id, cohort.epoch, cohort.saga, cohort.version, cohort.direction, cohort.lane, cohort.itinerary,
@@ -121,9 +122,10 @@ def finish(connection: Connection, *, cohort_id: int, epoch: int, step: int, exe
         return
     connection.execute(
         text(
-            "INSERT INTO outcomes (run_id, cohort_id, step, verdict, code, detail) "
-            "SELECT run_id, :cohort, :step, verdict, code, detail "
-            'FROM json_to_recordset(CAST(:rows AS json)) AS o(run_id bigint, verdict "char", code text, detail json)'
+            "INSERT INTO outcomes (run_id, cohort_id, step, verdict, code, provider, detail) "
+            "SELECT run_id, :cohort, :step, verdict, code, provider, detail "
+            'FROM json_to_recordset(CAST(:rows AS json)) AS o(run_id bigint, verdict "char", code text, '
+            "provider text, detail json)"
         ),
         {"cohort": cohort_id, "step": step, "rows": rows([_row(run_id, o) for run_id, o in outcomes.items()])},
     )
@@ -177,5 +179,11 @@ def _latest_detail(number: int) -> str:
     )
 
 
-def _row(run_id: int, outcome: Any) -> dict[str, Any]:
-    return {"run_id": run_id, "verdict": outcome.verdict, "code": outcome.code, "detail": outcome.detail}
+def _row(run_id: int, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "verdict": outcome.verdict,
+        "code": outcome.code,
+        "provider": outcome.provider,
+        "detail": outcome.detail,
+    }

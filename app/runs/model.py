@@ -47,6 +47,10 @@ def provider_lane(name: str) -> str:
     return f"provider:{name}"
 
 
+def is_provider_lane(lane: str) -> bool:
+    return lane.startswith("provider:")
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
@@ -125,6 +129,10 @@ class Departure:
     lane: str = FRONT
     due_in_s: float = 0.0
     failure: Mapping[str, Any] | None = None
+
+    @property
+    def ends_in_failure(self) -> bool:
+        return self.state is RunState.ENDED and self.failure is not None
 
 
 class LostCohort(errors.Conflict):

@@ -162,6 +162,7 @@ CREATE TABLE outcomes (
     step smallint NOT NULL,
     verdict "char" NOT NULL,                -- d done, u undone, r rejected, n unavailable, i in doubt
     code text,
+    provider text,
     detail json,
     PRIMARY KEY (run_id, cohort_id, step)
 ) PARTITION BY RANGE (run_id);
@@ -189,13 +190,13 @@ CREATE TABLE slots (
 
 CAPACITY = """
 CREATE TABLE capacity_holds (
-    window_start timestamptz NOT NULL,
-    slot text COLLATE "C" NOT NULL,
+    run_id bigint NOT NULL PRIMARY KEY,
     order_id text COLLATE "C" NOT NULL,
+    slot text COLLATE "C" NOT NULL,
     expires_at timestamptz NOT NULL,
-    released_at timestamptz,
-    PRIMARY KEY (order_id, window_start)
-) PARTITION BY RANGE (window_start);
+    released_at timestamptz
+) PARTITION BY RANGE (run_id);
+CREATE INDEX capacity_holds_by_expiry ON capacity_holds USING brin (expires_at) WITH (pages_per_range = 16);
 CREATE TABLE capacity_ledger (
     only boolean PRIMARY KEY DEFAULT true CHECK (only),
     epoch bigint NOT NULL
