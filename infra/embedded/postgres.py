@@ -122,7 +122,7 @@ def is_ready(url: str) -> bool:
     """Whether the server takes connections now; looks for at most 2 seconds."""
     try:
         connection = psycopg2.connect(url.replace("+psycopg2", "", 1), connect_timeout=2)
-    except psycopg2.OperationalError:
+    except psycopg2.Error:
         return False
     connection.close()
     return True
