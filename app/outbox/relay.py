@@ -1,6 +1,6 @@
 """The relay: takes each sink on from its own place in the log; a sink that is away delays nobody else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -17,11 +17,18 @@ REPUBLISHED_AFTER_LOSS = timedelta(hours=1)
 log = structlog.get_logger()
 
 
+def _nobody(_: Sequence[Event]) -> None:
+    """Nobody is watching."""
+
+
 class Relay:
     """Publishes for one sink. Any number may run: a lease lets one at a time work, and order is the sink's own."""
 
-    def __init__(self, engine: Engine, sink: Sink, *, holder: str) -> None:
-        self._engine, self._sink, self._holder = engine, sink, holder
+    def __init__(
+        self, engine: Engine, sink: Sink, *, holder: str, observe: Callable[[Sequence[Event]], None] = _nobody
+    ) -> None:
+        """:param observe: is shown each event once, when the sink has taken it for the first time"""
+        self._engine, self._sink, self._holder, self._observe = engine, sink, holder, observe
 
     def run_once(self) -> int:
         """
@@ -58,6 +65,7 @@ class Relay:
         with self._engine.begin() as connection:
             leases.check(connection, lease, fence=fence)
             _delivered(connection, self._sink.name, events)
+        self._observe([event for event in events if event.pos > kept.pos])
         return len(events)
 
     def _resumed(self, held: int) -> list[Event]:

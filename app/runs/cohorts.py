@@ -11,6 +11,17 @@ from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verd
 
 MIN_QUEUE_WAIT_S = 30.0
 
+# The tenants that wait in a lane, by a loose scan of its index: one probe per tenant, whatever the backlog.
+WAITING_TENANTS = """
+    WITH RECURSIVE scan AS (
+        (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane
+            AND tenant_id > scan.tenant_id ORDER BY tenant_id LIMIT 1)
+        FROM scan WHERE scan.tenant_id IS NOT NULL
+    ), waiting AS (SELECT tenant_id FROM scan WHERE tenant_id IS NOT NULL)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -222,19 +233,7 @@ def mark_sent(connection: Connection, cohort_id: int, *, epoch: int, incarnation
 
 def _take(connection: Connection, lane: str, size: int) -> list[Waiting]:
     """Due runs of the lane, locked: an equal share per waiting tenant first, then whoever waits longest."""
-    tenants = connection.execute(
-        text("""
-            WITH RECURSIVE waiting AS (
-                (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane ORDER BY tenant_id LIMIT 1)
-                UNION ALL
-                SELECT (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane
-                    AND tenant_id > waiting.tenant_id ORDER BY tenant_id LIMIT 1)
-                FROM waiting WHERE waiting.tenant_id IS NOT NULL
-            )
-            SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
-        """),
-        {"lane": lane},
-    ).scalars()
+    tenants = connection.execute(text(f"{WAITING_TENANTS} SELECT tenant_id FROM waiting"), {"lane": lane}).scalars()
     names = list(tenants)
     if not names:
         return []
