@@ -38,7 +38,8 @@ def check(connection: Connection, name: str, *, fence: int) -> None:
     :raises LeaseLost: if it has changed hands
     """
     held = connection.execute(
-        text("SELECT FROM leases WHERE name = :name AND fence = :fence FOR SHARE"), {"name": name, "fence": fence}
+        text("SELECT FROM leases WHERE name = :name AND fence = :fence FOR SHARE"),
+        {"name": name, "fence": fence},
     )
     if held.one_or_none() is None:
         raise LeaseLost(name=name)

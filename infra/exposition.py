@@ -50,7 +50,9 @@ class Stores(Collector):
             return  # missing gauges say it
         for name, meaning in _MEANINGS.items():
             yield GaugeMetricFamily(f"uoop_{name}", meaning, value=getattr(row, name))
-        yield GaugeMetricFamily("uoop_oldest_waiting_seconds", "Age of the oldest due run at the front.", value=age_s)
+        yield GaugeMetricFamily(
+            "uoop_oldest_waiting_seconds", "Age of the oldest due run at the front.", value=age_s
+        )
 
     def _from_broker(self) -> Iterator[Metric]:
         depths = GaugeMetricFamily("uoop_queue_depth", "Messages in a worker queue.", labels=["queue"])

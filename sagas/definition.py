@@ -142,7 +142,9 @@ class Saga:
 
     @cached_property
     def pivot_stage(self) -> int:
-        return next(i for i, stage in enumerate(self.stages) for step in stage.steps if step.name == self.pivot)
+        return next(
+            i for i, stage in enumerate(self.stages) for step in stage.steps if step.name == self.pivot
+        )
 
     @cached_property
     def forward(self) -> tuple[tuple[int, ...], ...]:

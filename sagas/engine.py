@@ -66,7 +66,13 @@ class Engine:
     """Moves runs. One per process; every method opens its own short transactions."""
 
     def __init__(
-        self, ports: Ports, sagas: Registry, carrier: Carrier, doorbell: Doorbell, heartbeat: Heartbeat, limits: Limits
+        self,
+        ports: Ports,
+        sagas: Registry,
+        carrier: Carrier,
+        doorbell: Doorbell,
+        heartbeat: Heartbeat,
+        limits: Limits,
     ) -> None:
         self._ports, self._sagas, self._carrier, self._doorbell = ports, sagas, carrier, doorbell
         self._heartbeat, self._limits = heartbeat, limits
@@ -94,7 +100,9 @@ class Engine:
         branches = len(saga.travelled(cohort.direction)[stage]) > 1
         try:
             return self._patiently(
-                lambda: self._finish(cohort, saga, step, executor, members, Result(outcomes, result.record), branches)
+                lambda: self._finish(
+                    cohort, saga, step, executor, members, Result(outcomes, result.record), branches
+                )
             )
         except LostCohort:
             # the commit's answer may have been lost, not the commit
@@ -124,7 +132,9 @@ class Engine:
         waits = [wait_s for wait_s in lanes.values() if wait_s > 0]
         for lane in (name for name, wait_s in lanes.items() if wait_s <= 0):
             with self._ports.engine.begin() as connection:
-                claimed = cohorts.claim(connection, lane, size=self._limits.cohort_size, itinerary=self._itinerary)
+                claimed = cohorts.claim(
+                    connection, lane, size=self._limits.cohort_size, itinerary=self._itinerary
+                )
             if claimed:
                 self._send(claimed, leg=0)
                 waits.append(self._limits.lane_interval_s)
@@ -158,7 +168,9 @@ class Engine:
             refused: dict[int, Outcome] = {}
             if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
                 refused = gate.close(connection, cohort, travelling)
-        members = [m for m in travelling if m.run_id not in refused and state.due_for(m, step, cohort.direction)]
+        members = [
+            m for m in travelling if m.run_id not in refused and state.due_for(m, step, cohort.direction)
+        ]
         return cohort, starts, saga, members, refused
 
     def _act(
@@ -191,10 +203,17 @@ class Engine:
         branches: bool,
     ) -> bool:
         with self._ports.engine.begin() as connection:
-            led = executions.lock(connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches)
+            led = executions.lock(
+                connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches
+            )
             outcomes = result.record(connection, result.outcomes) if result.record else result.outcomes
             executions.finish(
-                connection, cohort_id=cohort.id, epoch=cohort.epoch, step=step, executor=executor, outcomes=outcomes
+                connection,
+                cohort_id=cohort.id,
+                epoch=cohort.epoch,
+                step=step,
+                executor=executor,
+                outcomes=outcomes,
             )
             if branches:
                 return True

@@ -93,5 +93,8 @@ def drift(engine: Engine, ledger: Ledger, *, now: datetime) -> dict[str, int]:
 
 def _rows(holds: Sequence[Hold]) -> str:
     return rows(
-        [{"run_id": h.run_id, "order_id": h.order_id, "slot": h.slot, "expires_at": h.expires_at} for h in holds]
+        [
+            {"run_id": h.run_id, "order_id": h.order_id, "slot": h.slot, "expires_at": h.expires_at}
+            for h in holds
+        ]
     )

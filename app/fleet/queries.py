@@ -21,5 +21,6 @@ def with_room(connection: Connection, tenants: Sequence[str]) -> list[Courier]:
         {"tenants": list(tenants)},
     )
     return [
-        Courier(id=row.id, tenant_id=row.tenant_id, at=Point(row.lat, row.lng), free=row.free) for row in result
+        Courier(id=row.id, tenant_id=row.tenant_id, at=Point(row.lat, row.lng), free=row.free)
+        for row in result
     ]

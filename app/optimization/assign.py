@@ -79,7 +79,9 @@ def _distances(positions: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", t
 
 
 def _fleet_option(courier: Courier, approach_m: float, ride_m: float, job: Job) -> _Option:
-    eta_s = max(job.prep_s, approach_m / COURIER_SPEED_M_PER_S) + 2 * SERVICE_S + ride_m / COURIER_SPEED_M_PER_S
+    eta_s = (
+        max(job.prep_s, approach_m / COURIER_SPEED_M_PER_S) + 2 * SERVICE_S + ride_m / COURIER_SPEED_M_PER_S
+    )
     cost = (approach_m + ride_m) / 1000 * COURIER_COST_PER_KM + eta_s / 60 * MINUTE_COST
     if job.wish == "own_fleet":
         cost *= 0.5

@@ -102,7 +102,9 @@ def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) 
             winners[key] = n
             external[external_key] = n
             ids[n] = str(uuid_utils.uuid7())
-    accepted_at = _insert(connection, [(ids[n], batch[n]) for n in winners.values()], start) if winners else None
+    accepted_at = (
+        _insert(connection, [(ids[n], batch[n]) for n in winners.values()], start) if winners else None
+    )
     for n, new in enumerate(batch):
         if answers[n] is None and accepted_at is not None:
             first = winners[new.tenant_id, new.idempotency_key]

@@ -29,7 +29,9 @@ class CannotAccept(errors.Unavailable):
 class GroupCommit:
     """One committing thread per process, one transaction at a time."""
 
-    def __init__(self, engine: Engine, doorbell: Doorbell, start: StartWith, *, max_batch: int = MAX_BATCH) -> None:
+    def __init__(
+        self, engine: Engine, doorbell: Doorbell, start: StartWith, *, max_batch: int = MAX_BATCH
+    ) -> None:
         self._engine, self._doorbell, self._start, self._max_batch = engine, doorbell, start, max_batch
         self._waiting: SimpleQueue[tuple[NewOrder, Future[Accepted]]] = SimpleQueue()
         threading.Thread(target=self._run, name="group-commit", daemon=True).start()

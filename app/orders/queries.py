@@ -41,7 +41,9 @@ _STATUS_OF = {
 }
 
 
-def order(connection: Connection, tenant_id: str, order_id: str, *, steps: StepNames, stages: StageNames) -> OrderView | None:
+def order(
+    connection: Connection, tenant_id: str, order_id: str, *, steps: StepNames, stages: StageNames
+) -> OrderView | None:
     """One order with its steps, None if the tenant has no such order."""
     row = _row(connection, tenant_id, order_id)
     if row is None:
@@ -63,7 +65,9 @@ def order(connection: Connection, tenant_id: str, order_id: str, *, steps: StepN
     )
 
 
-def page(connection: Connection, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int) -> OrderPage:
+def page(
+    connection: Connection, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int
+) -> OrderPage:
     """Orders of the tenant, newest first."""
     conditions = {
         "status = :status": wanted.status,
@@ -99,7 +103,9 @@ def page(connection: Connection, tenant_id: str, wanted: OrderFilter, after: Pos
     return OrderPage(orders, Position(orders[-1].created_at, orders[-1].tracking_id) if more else None)
 
 
-def timeline(connection: Connection, tenant_id: str, order_id: str, *, steps: StepNames) -> list[TimelineEntry] | None:
+def timeline(
+    connection: Connection, tenant_id: str, order_id: str, *, steps: StepNames
+) -> list[TimelineEntry] | None:
     """What happened to the order, oldest first; None if the tenant has no such order."""
     row = _row(connection, tenant_id, order_id)
     if row is None:
@@ -190,4 +196,3 @@ def _summary(row: Any) -> OrderSummary:
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
-

@@ -50,7 +50,8 @@ class Relay:
     def _publish(self, lease: str, fence: int) -> int:
         with self._engine.begin() as connection:
             connection.execute(
-                text("INSERT INTO sinks (name) VALUES (:name) ON CONFLICT DO NOTHING"), {"name": self._sink.name}
+                text("INSERT INTO sinks (name) VALUES (:name) ON CONFLICT DO NOTHING"),
+                {"name": self._sink.name},
             )
             kept = connection.execute(
                 text("SELECT pos, day FROM sinks WHERE name = :name"), {"name": self._sink.name}

@@ -50,7 +50,12 @@ class Waiting:
     @property
     def group(self) -> tuple[str, int, Direction, int | None]:
         """Only runs of one group travel together; compensation starts wherever its members need it."""
-        return self.saga, self.version, self.direction, self.stage if self.direction is Direction.FORWARD else None
+        return (
+            self.saga,
+            self.version,
+            self.direction,
+            self.stage if self.direction is Direction.FORWARD else None,
+        )
 
 
 Itinerary = Callable[[Sequence[Waiting]], tuple[int, ...]]
@@ -219,7 +224,8 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[tuple[Claime
         {"incarnation": incarnation, "min_wait": MIN_QUEUE_WAIT_S},
     )
     return [
-        (Claimed(r.id, r.epoch, r.saga, r.version, Direction(r.direction), tuple(r.itinerary)), r.leg) for r in result
+        (Claimed(r.id, r.epoch, r.saga, r.version, Direction(r.direction), tuple(r.itinerary)), r.leg)
+        for r in result
     ]
 
 
@@ -233,7 +239,9 @@ def mark_sent(connection: Connection, cohort_id: int, *, epoch: int, incarnation
 
 def _take(connection: Connection, lane: str, size: int) -> list[Waiting]:
     """Due runs of the lane, locked: an equal share per waiting tenant first, then whoever waits longest."""
-    tenants = connection.execute(text(f"{WAITING_TENANTS} SELECT tenant_id FROM waiting"), {"lane": lane}).scalars()
+    tenants = connection.execute(
+        text(f"{WAITING_TENANTS} SELECT tenant_id FROM waiting"), {"lane": lane}
+    ).scalars()
     names = list(tenants)
     if not names:
         return []

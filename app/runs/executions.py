@@ -38,7 +38,14 @@ _BEGIN = text("""
 
 
 def begin(
-    connection: Connection, *, cohort_id: int, epoch: int, stage: int, step: int, executor: str, lease_s: float = LEASE_S
+    connection: Connection,
+    *,
+    cohort_id: int,
+    epoch: int,
+    stage: int,
+    step: int,
+    executor: str,
+    lease_s: float = LEASE_S,
 ) -> tuple[Cohort, int]:
     """
     Write the intent of one step of a cohort.
@@ -50,7 +57,14 @@ def begin(
     """
     row = connection.execute(
         _BEGIN,
-        {"cohort": cohort_id, "epoch": epoch, "stage": stage, "step": step, "executor": executor, "lease": lease_s},
+        {
+            "cohort": cohort_id,
+            "epoch": epoch,
+            "stage": stage,
+            "step": step,
+            "executor": executor,
+            "lease": lease_s,
+        },
     ).one_or_none()
     if row is None:
         raise LostCohort(cohort_id=cohort_id, epoch=epoch)
@@ -104,7 +118,9 @@ def members(
     return [Member(*row[:fixed], dict(zip(names, row[fixed:], strict=True))) for row in result]
 
 
-def finish(connection: Connection, *, cohort_id: int, epoch: int, step: int, executor: str, outcomes: Outcomes) -> None:
+def finish(
+    connection: Connection, *, cohort_id: int, epoch: int, step: int, executor: str, outcomes: Outcomes
+) -> None:
     """
     Close the intent and keep one outcome per order.
 
@@ -128,7 +144,11 @@ def finish(connection: Connection, *, cohort_id: int, epoch: int, step: int, exe
             'FROM json_to_recordset(CAST(:rows AS json)) AS o(run_id bigint, verdict "char", code text, '
             "provider text, detail json)"
         ),
-        {"cohort": cohort_id, "step": step, "rows": rows([_row(run_id, o) for run_id, o in outcomes.items()])},
+        {
+            "cohort": cohort_id,
+            "step": step,
+            "rows": rows([_row(run_id, o) for run_id, o in outcomes.items()]),
+        },
     )
 
 
@@ -161,7 +181,9 @@ def finished_by(connection: Connection, *, cohort_id: int, step: int, executor: 
     return found.one_or_none() is not None
 
 
-def heartbeat(connection: Connection, held: Sequence[tuple[int, int, str]], *, lease_s: float = LEASE_S) -> None:
+def heartbeat(
+    connection: Connection, held: Sequence[tuple[int, int, str]], *, lease_s: float = LEASE_S
+) -> None:
     """Prolong the leases of (cohort, step, executor) that are still being executed."""
     connection.execute(
         text(

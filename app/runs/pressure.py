@@ -49,4 +49,3 @@ class Pressure:
             except SQLAlchemyError as error:
                 log.warning("pressure-unknown", error=type(error).__name__)
                 pause.wait(1.0)
-

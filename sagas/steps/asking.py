@@ -14,7 +14,12 @@ def key(member: Member, step: str, *parts: str) -> str:
 
 
 def do(
-    provider: Provider, resource: Resource, requests: Mapping[int, Request], call: Call, *, asked_before: Sequence[int]
+    provider: Provider,
+    resource: Resource,
+    requests: Mapping[int, Request],
+    call: Call,
+    *,
+    asked_before: Sequence[int],
 ) -> dict[int, Answer]:
     """
     Bring the effects about, by run id.

@@ -76,7 +76,9 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     by_id = {m.run_id: m for m in members}
     while any(left.values()):
         turn = [
-            _Asked(by_id[run_id], (partners.pop(),), 0, sure=False) for run_id, partners in left.items() if partners
+            _Asked(by_id[run_id], (partners.pop(),), 0, sure=False)
+            for run_id, partners in left.items()
+            if partners
         ]
         for run_id, outcome in _side_by_side(turn, partial(_recall, ports, call)).items():
             if outcome.verdict is not Verdict.UNDONE:
@@ -159,7 +161,9 @@ def _ask(
 
 def _recall(ports: Ports, call: Call, name: str, group: Sequence[_Asked]) -> dict[int, Outcome]:
     provider: Provider = ports.delivery[name]
-    return asking.undo(provider, Resource.DISPATCHES, {asked.member.run_id: asked.key for asked in group}, call)
+    return asking.undo(
+        provider, Resource.DISPATCHES, {asked.member.run_id: asked.key for asked in group}, call
+    )
 
 
 def _request(asked: _Asked, places: Mapping[tuple[str, str], Restaurant]) -> Request:
