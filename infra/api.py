@@ -20,6 +20,7 @@ from infra import exposition, logs
 from infra.settings import Settings
 from infra.wiring import SAGAS, doorbell, redis_client
 from sagas.fulfill_order import FULFILL_ORDER
+from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.app import create_app
 from web.services import Principal, Services
@@ -127,7 +128,7 @@ def services(settings: Settings) -> Services:
     )
 
 
-def _no_tasks_here() -> object:
+def _no_tasks_here() -> TaskServices:
     raise RuntimeError("the API sends tasks but runs none")
 
 

@@ -58,7 +58,7 @@ class Stores(Collector):
         depths = GaugeMetricFamily("uoop_queue_depth", "Messages in a worker queue.", labels=["queue"])
         try:
             for queue in QUEUES:
-                depths.add_metric([queue], float(self._broker.llen(queue)))  # type: ignore[arg-type]
+                depths.add_metric([queue], float(self._broker.llen(queue)))
         except redis.RedisError:
             return
         yield depths

@@ -5,7 +5,7 @@ Names are stable and never reused; a changed order of steps is a new version, an
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -174,5 +174,5 @@ class Registry:
     def get(self, name: str, version: int) -> Saga:
         return self._sagas[name, version]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Saga]:
         return iter(self._sagas.values())

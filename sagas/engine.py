@@ -187,7 +187,7 @@ class Engine:
             return action(self._ports, call, members)
         except LostCohort:
             raise
-        except Exception as error:  # noqa: BLE001 (whatever a step raises, its orders are tried again)
+        except Exception as error:
             log.exception("step-raised", cohort_id=cohort.id, step=step.name)
             failed = Outcome(Verdict.UNAVAILABLE, f"raised-{type(error).__name__}")
             return Result({member.run_id: failed for member in members})

@@ -26,7 +26,7 @@ def bits(steps: Sequence[int]) -> int:
 
 
 def itinerary(saga: Saga, group: Sequence[Waiting]) -> tuple[int, ...]:
-    """The stages a new cohort passes: forward all from where its members stand, backward those that any of them needs."""
+    """The stages a new cohort passes: forward all from where its members stand, backward those that any needs."""
     if group[0].direction is Direction.FORWARD:
         return tuple(range(group[0].stage, len(saga.forward)))
     needed = 0
@@ -136,7 +136,7 @@ def _backward(
     )
 
 
-def _departure(  # noqa: PLR0913
+def _departure(
     member: Member,
     cohort: Cohort,
     state: RunState,

@@ -18,7 +18,7 @@ def install() -> None:
     """Make the affected version raise a connection error; leaves every other version alone."""
     if kombu.__version__ != AFFECTED or getattr(transport.Channel._connparams, "guarded", False):
         return
-    original = transport.Channel._connparams
+    original: Any = transport.Channel._connparams
 
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.connection is None or self.connection.client is None:
@@ -26,4 +26,4 @@ def install() -> None:
         return original(self, *args, **kwargs)
 
     guarded.guarded = True  # type: ignore[attr-defined]
-    transport.Channel._connparams = guarded
+    transport.Channel._connparams = guarded  # type: ignore[method-assign]

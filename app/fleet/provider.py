@@ -20,7 +20,7 @@ class OwnFleet:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:  # noqa: ARG002
+    def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
         """Put the orders into the pool; a recalled one is refused."""
         values = [
             {
@@ -50,7 +50,7 @@ class OwnFleet:
             {"pooled": Verdict.DONE, "recalled": Verdict.REFUSED},
         )
 
-    def undo(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:  # noqa: ARG002
+    def undo(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
         """Recall, leaving a tombstone where there was nothing."""
         return self._answer(
             keys,
@@ -63,7 +63,7 @@ class OwnFleet:
             {"recalled": Verdict.UNDONE},
         )
 
-    def find(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:  # noqa: ARG002
+    def find(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
         """What stands in the pool."""
         return self._answer(
             keys,

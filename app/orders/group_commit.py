@@ -87,7 +87,7 @@ class GroupCommit:
         return answers
 
     def _read_again(self, batch: Sequence[NewOrder]) -> Sequence[Answer | CannotAccept]:
-        """The connection was lost, perhaps in the commit: what stands is accepted, for the rest the client asks again."""
+        """The connection was lost, perhaps in the commit: what stands is accepted, the rest is to be sent again."""
         try:
             with self._engine.begin() as connection:
                 found = accept.committed(connection, batch)

@@ -1,4 +1,4 @@
-"""Cohorts: claimed from a lane into a free slot, moved on leg by leg, left by runs, swept when their carrier is lost."""
+"""Cohorts: claimed from a lane into a slot, moved on leg by leg, left by runs, swept when their carrier is lost."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -202,7 +202,8 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[tuple[Claime
     result = connection.execute(
         text("""
             WITH usual AS (
-                SELECT greatest(:min_wait, 10 * coalesce(extract(epoch FROM max(e.started_at - c.created_at)), 0)) AS wait_s
+                SELECT greatest(:min_wait, 10 * coalesce(
+                    extract(epoch FROM max(e.started_at - c.created_at)), 0)) AS wait_s
                 FROM slots s JOIN cohorts c ON c.id = s.cohort_id
                 JOIN executions e ON e.cohort_id = c.id AND e.epoch = 1 AND e.starts = 1 AND c.leg = 0
             ), lost AS (

@@ -114,8 +114,7 @@ def members(
         {"ids": list(cohort.members), "cohort": cohort.id},
     )
     names = [*reads, *(name for name, _ in uses)]
-    fixed = 11
-    return [Member(*row[:fixed], dict(zip(names, row[fixed:], strict=True))) for row in result]
+    return [_member(tuple(row), names) for row in result]
 
 
 def finish(
@@ -196,6 +195,11 @@ def heartbeat(
             "rows": rows([{"cohort_id": c, "step": s, "executor": x} for c, s, x in held]),
         },
     )
+
+
+def _member(row: tuple[Any, ...], names: Sequence[str]) -> Member:
+    fixed = len(row) - len(names)
+    return Member(*row[:fixed], given=dict(zip(names, row[fixed:], strict=True)))
 
 
 def _cohort(row: Any) -> Cohort:

@@ -65,6 +65,15 @@ def story(connection: Connection, run_id: int) -> list[StepRecord]:
         {"id": run_id},
     )
     return [
-        StepRecord(row[0], Direction(row[1]), *row[2:6], Verdict(row[6]) if row[6] else None, row[7])
+        StepRecord(
+            row[0],
+            Direction(row[1]),
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            Verdict(row[6]) if row[6] else None,
+            row[7],
+        )
         for row in result
     ]

@@ -72,7 +72,7 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     with ports.engine.begin() as connection:
         later = attempts.all_of(connection, [m.run_id for m in members])
     left = {m.run_id: [_planned(m)[0], *later.get(m.run_id, [])] for m in members}
-    outcomes: dict[int, Outcome] = {run_id: UNDONE for run_id in left}
+    outcomes: dict[int, Outcome] = dict.fromkeys(left, UNDONE)
     by_id = {m.run_id: m for m in members}
     while any(left.values()):
         turn = [
@@ -80,9 +80,10 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
             for run_id, partners in left.items()
             if partners
         ]
-        for run_id, outcome in _side_by_side(turn, partial(_recall, ports, call)).items():
-            if outcome.verdict is not Verdict.UNDONE:
-                outcomes[run_id] = outcome
+        told = _side_by_side(turn, partial(_recall, ports, call))
+        outcomes |= {
+            run_id: outcome for run_id, outcome in told.items() if outcome.verdict is not Verdict.UNDONE
+        }
     return Result(outcomes)
 
 
