@@ -116,7 +116,7 @@ class Supervisor:
                 self._note_death(child)
             if child.is_due or (child.state is State.WAITING and self._may_begin(child)):
                 self._start(child, now)
-            if child.look_ready():
+            if child.look_ready(now):
                 self._note_ready(child)
             self._check_start(child, now)
         self._note_all_ready()
