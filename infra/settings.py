@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     front_slots: int = Field(default=3, ge=1, description="Cohorts in flight in the front lane")
     cohort_size: int = Field(default=1000, ge=1, le=10_000, description="Most orders that travel together")
     lane_interval_ms: int = Field(default=100, ge=0, description="Least time between two cohorts of one lane")
+    slot_capacity: int = Field(
+        default=1000, ge=0, description="Orders per quarter of an hour in a restaurant that nobody told of"
+    )
+    shed_above_ms: int = Field(
+        default=1000, ge=1, description="Age of the oldest waiting order above which new ones are turned away"
+    )
     order_deadline_s: int = Field(default=900, ge=1, description="Time in which an order ends or is parked")
     drain_s: float = Field(
         default=15, ge=1, description="Time that a stop may take before processes are killed"

@@ -39,9 +39,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What an action may know of its execution besides its members: patience in seconds, and its fence."""
+    """
+    What an action may know of its execution besides its members.
+
+    :param patience_s: how long to wait for others' answers
+    :param sure: no earlier execution of this step can have called anybody for these members
+    """
 
     patience_s: float
+    sure: bool
     cohort_id: int
     step: int
     executor: str
@@ -136,7 +142,9 @@ class Saga:
 
     @cached_property
     def pivot_stage(self) -> int:
-        return next(i for i, stage in enumerate(self.stages) for step in stage.steps if step.name == self.pivot)
+        return next(
+            i for i, stage in enumerate(self.stages) for step in stage.steps if step.name == self.pivot
+        )
 
     @cached_property
     def forward(self) -> tuple[tuple[int, ...], ...]:

@@ -66,7 +66,13 @@ class Engine:
     """Moves runs. One per process; every method opens its own short transactions."""
 
     def __init__(
-        self, ports: Ports, sagas: Registry, carrier: Carrier, doorbell: Doorbell, heartbeat: Heartbeat, limits: Limits
+        self,
+        ports: Ports,
+        sagas: Registry,
+        carrier: Carrier,
+        doorbell: Doorbell,
+        heartbeat: Heartbeat,
+        limits: Limits,
     ) -> None:
         self._ports, self._sagas, self._carrier, self._doorbell = ports, sagas, carrier, doorbell
         self._heartbeat, self._limits = heartbeat, limits
@@ -84,14 +90,19 @@ class Engine:
             return True
         except LostCohort:
             return False
-        cohort, saga, members, outcomes = begun
+        cohort, starts, saga, members, outcomes = begun
         with self._heartbeat.keeping(cohort_id, step, executor):
-            result = self._act(saga.steps[step], cohort, step, executor, members)
+            try:
+                result = self._act(saga.steps[step], cohort, step, executor, members, starts)
+            except LostCohort:
+                return False
         outcomes = {**outcomes, **result.outcomes}
         branches = len(saga.travelled(cohort.direction)[stage]) > 1
         try:
             return self._patiently(
-                lambda: self._finish(cohort, saga, step, executor, members, Result(outcomes, result.record), branches)
+                lambda: self._finish(
+                    cohort, saga, step, executor, members, Result(outcomes, result.record), branches
+                )
             )
         except LostCohort:
             # the commit's answer may have been lost, not the commit
@@ -121,7 +132,9 @@ class Engine:
         waits = [wait_s for wait_s in lanes.values() if wait_s > 0]
         for lane in (name for name, wait_s in lanes.items() if wait_s <= 0):
             with self._ports.engine.begin() as connection:
-                claimed = cohorts.claim(connection, lane, size=self._limits.cohort_size, itinerary=self._itinerary)
+                claimed = cohorts.claim(
+                    connection, lane, size=self._limits.cohort_size, itinerary=self._itinerary
+                )
             if claimed:
                 self._send(claimed, leg=0)
                 waits.append(self._limits.lane_interval_s)
@@ -139,9 +152,9 @@ class Engine:
 
     def _begin(
         self, cohort_id: int, epoch: int, stage: int, step: int, executor: str
-    ) -> tuple[Cohort, Saga, list[Member], dict[int, Outcome]]:
+    ) -> tuple[Cohort, int, Saga, list[Member], dict[int, Outcome]]:
         with self._ports.engine.begin() as connection:
-            cohort = executions.begin(
+            cohort, starts = executions.begin(
                 connection, cohort_id=cohort_id, epoch=epoch, stage=stage, step=step, executor=executor
             )
             saga = self._sagas.get(cohort.saga, cohort.version)
@@ -155,15 +168,21 @@ class Engine:
             refused: dict[int, Outcome] = {}
             if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
                 refused = gate.close(connection, cohort, travelling)
-        members = [m for m in travelling if m.run_id not in refused and state.due_for(m, step, cohort.direction)]
-        return cohort, saga, members, refused
+        members = [
+            m for m in travelling if m.run_id not in refused and state.due_for(m, step, cohort.direction)
+        ]
+        return cohort, starts, saga, members, refused
 
-    def _act(self, step: Step, cohort: Cohort, number: int, executor: str, members: Sequence[Member]) -> Result:
+    def _act(
+        self, step: Step, cohort: Cohort, number: int, executor: str, members: Sequence[Member], starts: int
+    ) -> Result:
         action = step.action if cohort.direction is Direction.FORWARD else step.compensation
         if not members or action is None:
             return Result({})
         patience_s = PROVIDER_LANE_PATIENCE_S if is_provider_lane(cohort.lane) else PATIENCE_S
-        call = Call(patience_s=patience_s, cohort_id=cohort.id, step=number, executor=executor)
+        call = Call(
+            patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
+        )
         try:
             return action(self._ports, call, members)
         except LostCohort:
@@ -184,10 +203,17 @@ class Engine:
         branches: bool,
     ) -> bool:
         with self._ports.engine.begin() as connection:
-            led = executions.lock(connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches)
+            led = executions.lock(
+                connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches
+            )
             outcomes = result.record(connection, result.outcomes) if result.record else result.outcomes
             executions.finish(
-                connection, cohort_id=cohort.id, epoch=cohort.epoch, step=step, executor=executor, outcomes=outcomes
+                connection,
+                cohort_id=cohort.id,
+                epoch=cohort.epoch,
+                step=step,
+                executor=executor,
+                outcomes=outcomes,
             )
             if branches:
                 return True

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from app.capacity.ledger import Ledger
+from app.optimization.model import Partner
 from app.providers.port import Provider
 
 
@@ -12,6 +13,7 @@ from app.providers.port import Provider
 class Ports:
     """
     :param delivery: every delivery partner by name, the own fleet among them
+    :param partners: tariffs of those among them that the plan may choose
     :param slot_capacity: orders a restaurant takes per window when nothing else is said of it
     """
 
@@ -20,4 +22,5 @@ class Ports:
     payment: Provider
     restaurants: Provider
     delivery: dict[str, Provider]
+    partners: tuple[Partner, ...]
     slot_capacity: int

@@ -102,7 +102,9 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     return _departure(member, cohort, RunState.ENDED, done=done, touched=touched, failure=ended)
 
 
-def _backward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]) -> Departure | None:
+def _backward(
+    saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]
+) -> Departure | None:
     undone = member.undone
     for stage in cohort.itinerary[: cohort.leg]:
         undone |= bits(saga.backward[stage]) & member.touched
@@ -117,7 +119,11 @@ def _backward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int,
     step, worst = _worst(bad)
     attempts = member.attempts + 1 if cohort.leg == 0 else 1
     if worst.verdict is Verdict.REJECTED or attempts >= UNDO.attempts:
-        failure = {**(member.failure or {}), "parked": f"undo-{saga.steps[step].name}", "parked_code": worst.code}
+        failure = {
+            **(member.failure or {}),
+            "parked": f"undo-{saga.steps[step].name}",
+            "parked_code": worst.code,
+        }
         return _departure(member, cohort, RunState.PARKED, undone=undone, failure=failure)
     return _departure(
         member,

@@ -125,7 +125,9 @@ class Ledger:
             raise LedgerAway from error
         return int(found) if found is not None else None
 
-    def load(self, held: Sequence[tuple[str, str, int]], gone: Sequence[tuple[str, str, int]], *, epoch: int) -> None:
+    def load(
+        self, held: Sequence[tuple[str, str, int]], gone: Sequence[tuple[str, str, int]], *, epoch: int
+    ) -> None:
         """
         Write the holds and tombstones (slot, order, expiry in seconds) of a new epoch, then open it.
 

@@ -20,20 +20,6 @@ def still(connection: Connection, expected: int) -> bool:
     return bool(one_value(connection, "SELECT epoch FROM capacity_ledger FOR SHARE") == expected)
 
 
-def limits(connection: Connection, restaurants: Sequence[tuple[str, str]], *, default: int) -> dict[tuple[str, str], int]:
-    """Orders per window by (tenant, restaurant); an unknown restaurant has the default."""
-    result = connection.execute(
-        text(
-            "SELECT tenant_id, id, slot_capacity FROM restaurants JOIN json_to_recordset(CAST(:rows AS json)) "
-            "AS w(tenant text, restaurant text) ON (tenant_id, id) = (w.tenant, w.restaurant) "
-            "WHERE slot_capacity IS NOT NULL"
-        ),
-        {"rows": rows([{"tenant": t, "restaurant": r} for t, r in restaurants])},
-    )
-    known = {(row.tenant_id, row.id): row.slot_capacity for row in result}
-    return {restaurant: known.get(restaurant, default) for restaurant in restaurants}
-
-
 def keep_holds(connection: Connection, holds: Sequence[Hold]) -> None:
     """Write the holds that the ledger has given; one found released stays released."""
     connection.execute(
@@ -107,5 +93,8 @@ def drift(engine: Engine, ledger: Ledger, *, now: datetime) -> dict[str, int]:
 
 def _rows(holds: Sequence[Hold]) -> str:
     return rows(
-        [{"run_id": h.run_id, "order_id": h.order_id, "slot": h.slot, "expires_at": h.expires_at} for h in holds]
+        [
+            {"run_id": h.run_id, "order_id": h.order_id, "slot": h.slot, "expires_at": h.expires_at}
+            for h in holds
+        ]
     )

@@ -42,7 +42,11 @@ class HttpProvider:
         self._threads_lock = threading.Lock()
 
     def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
-        bodies = [{"key": it.key, "not_after": it.not_after, **it.body} for it in requests]
+        bodies: list[Mapping[str, object]]
+        if self.bulk:
+            bodies = [{"key": it.key, "not_after": it.not_after, **it.body} for it in requests]
+        else:  # the key stands in the path
+            bodies = [{"not_after": it.not_after, **it.body} for it in requests]
         return self._ask(Verb.DO, resource, [it.key for it in requests], bodies, timeout_s)
 
     def undo(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:

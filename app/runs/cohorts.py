@@ -11,6 +11,17 @@ from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verd
 
 MIN_QUEUE_WAIT_S = 30.0
 
+# The tenants that wait in a lane, by a loose scan of its index: one probe per tenant, whatever the backlog.
+WAITING_TENANTS = """
+    WITH RECURSIVE scan AS (
+        (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane
+            AND tenant_id > scan.tenant_id ORDER BY tenant_id LIMIT 1)
+        FROM scan WHERE scan.tenant_id IS NOT NULL
+    ), waiting AS (SELECT tenant_id FROM scan WHERE tenant_id IS NOT NULL)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -39,7 +50,12 @@ class Waiting:
     @property
     def group(self) -> tuple[str, int, Direction, int | None]:
         """Only runs of one group travel together; compensation starts wherever its members need it."""
-        return self.saga, self.version, self.direction, self.stage if self.direction is Direction.FORWARD else None
+        return (
+            self.saga,
+            self.version,
+            self.direction,
+            self.stage if self.direction is Direction.FORWARD else None,
+        )
 
 
 Itinerary = Callable[[Sequence[Waiting]], tuple[int, ...]]
@@ -208,7 +224,8 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[tuple[Claime
         {"incarnation": incarnation, "min_wait": MIN_QUEUE_WAIT_S},
     )
     return [
-        (Claimed(r.id, r.epoch, r.saga, r.version, Direction(r.direction), tuple(r.itinerary)), r.leg) for r in result
+        (Claimed(r.id, r.epoch, r.saga, r.version, Direction(r.direction), tuple(r.itinerary)), r.leg)
+        for r in result
     ]
 
 
@@ -223,17 +240,7 @@ def mark_sent(connection: Connection, cohort_id: int, *, epoch: int, incarnation
 def _take(connection: Connection, lane: str, size: int) -> list[Waiting]:
     """Due runs of the lane, locked: an equal share per waiting tenant first, then whoever waits longest."""
     tenants = connection.execute(
-        text("""
-            WITH RECURSIVE waiting AS (
-                (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane ORDER BY tenant_id LIMIT 1)
-                UNION ALL
-                SELECT (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane
-                    AND tenant_id > waiting.tenant_id ORDER BY tenant_id LIMIT 1)
-                FROM waiting WHERE waiting.tenant_id IS NOT NULL
-            )
-            SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
-        """),
-        {"lane": lane},
+        text(f"{WAITING_TENANTS} SELECT tenant_id FROM waiting"), {"lane": lane}
     ).scalars()
     names = list(tenants)
     if not names:

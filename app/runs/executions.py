@@ -38,18 +38,33 @@ _BEGIN = text("""
 
 
 def begin(
-    connection: Connection, *, cohort_id: int, epoch: int, stage: int, step: int, executor: str, lease_s: float = LEASE_S
-) -> Cohort:
+    connection: Connection,
+    *,
+    cohort_id: int,
+    epoch: int,
+    stage: int,
+    step: int,
+    executor: str,
+    lease_s: float = LEASE_S,
+) -> tuple[Cohort, int]:
     """
     Write the intent of one step of a cohort.
 
     :param stage: position of the step's stage in the saga's direction
+    :return: the cohort, and how often the step has been started in it
     :raises StepPassed: if it has been finished already
     :raises LostCohort: if another epoch leads the cohort, it has ended, is not there yet, or the step is running
     """
     row = connection.execute(
         _BEGIN,
-        {"cohort": cohort_id, "epoch": epoch, "stage": stage, "step": step, "executor": executor, "lease": lease_s},
+        {
+            "cohort": cohort_id,
+            "epoch": epoch,
+            "stage": stage,
+            "step": step,
+            "executor": executor,
+            "lease": lease_s,
+        },
     ).one_or_none()
     if row is None:
         raise LostCohort(cohort_id=cohort_id, epoch=epoch)
@@ -57,7 +72,7 @@ def begin(
         if row.finished or stage in row.itinerary[: row.leg]:
             raise StepPassed(cohort_id=cohort_id, step=step)
         raise LostCohort(cohort_id=cohort_id, epoch=epoch)
-    return _cohort(row)
+    return _cohort(row), row.starts
 
 
 def lock(connection: Connection, *, cohort_id: int, epoch: int, exclusively: bool) -> Cohort:
@@ -103,7 +118,9 @@ def members(
     return [Member(*row[:fixed], dict(zip(names, row[fixed:], strict=True))) for row in result]
 
 
-def finish(connection: Connection, *, cohort_id: int, epoch: int, step: int, executor: str, outcomes: Outcomes) -> None:
+def finish(
+    connection: Connection, *, cohort_id: int, epoch: int, step: int, executor: str, outcomes: Outcomes
+) -> None:
     """
     Close the intent and keep one outcome per order.
 
@@ -127,8 +144,29 @@ def finish(connection: Connection, *, cohort_id: int, epoch: int, step: int, exe
             'FROM json_to_recordset(CAST(:rows AS json)) AS o(run_id bigint, verdict "char", code text, '
             "provider text, detail json)"
         ),
-        {"cohort": cohort_id, "step": step, "rows": rows([_row(run_id, o) for run_id, o in outcomes.items()])},
+        {
+            "cohort": cohort_id,
+            "step": step,
+            "rows": rows([_row(run_id, o) for run_id, o in outcomes.items()]),
+        },
     )
+
+
+def hold(connection: Connection, *, cohort_id: int, step: int, executor: str) -> None:
+    """
+    Keep the execution from being taken over until the transaction ends.
+
+    :raises LostCohort: if it has been
+    """
+    held = connection.execute(
+        text(
+            "SELECT FROM executions WHERE cohort_id = :cohort AND step = :step AND executor = :executor "
+            "AND finished_at IS NULL FOR SHARE"
+        ),
+        {"cohort": cohort_id, "step": step, "executor": executor},
+    )
+    if held.one_or_none() is None:
+        raise LostCohort(cohort_id=cohort_id)
 
 
 def finished_by(connection: Connection, *, cohort_id: int, step: int, executor: str) -> bool:
@@ -143,7 +181,9 @@ def finished_by(connection: Connection, *, cohort_id: int, step: int, executor: 
     return found.one_or_none() is not None
 
 
-def heartbeat(connection: Connection, held: Sequence[tuple[int, int, str]], *, lease_s: float = LEASE_S) -> None:
+def heartbeat(
+    connection: Connection, held: Sequence[tuple[int, int, str]], *, lease_s: float = LEASE_S
+) -> None:
     """Prolong the leases of (cohort, step, executor) that are still being executed."""
     connection.execute(
         text(

@@ -10,6 +10,8 @@ from app import errors
 from app.capacity import model, service
 from app.capacity.ledger import Held
 from app.capacity.model import Hold
+from app.restaurants import queries as restaurants
+from app.restaurants.queries import Restaurant
 from app.runs.model import DONE, UNDONE, Member, Outcome, Outcomes, Verdict
 from sagas.definition import Call, Result
 from sagas.ports import Ports
@@ -27,9 +29,8 @@ def reserve(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
     """Hold a place per order in its restaurant's window; a full window rejects."""
     with ports.engine.begin() as connection:
         epoch = service.epoch(connection)
-        kitchens = sorted({(m.tenant_id, m.given["restaurant_id"]) for m in members})
-        limits = service.limits(connection, kitchens, default=ports.slot_capacity)
-    holds = [_hold(m, limits[m.tenant_id, m.given["restaurant_id"]]) for m in members]
+        kitchens = restaurants.known(connection, ((m.tenant_id, m.given["restaurant_id"]) for m in members))
+    holds = [_hold(m, _limit(ports, kitchens.get((m.tenant_id, m.given["restaurant_id"])))) for m in members]
     try:
         answers = ports.ledger.reserve(holds, epoch=epoch, now=datetime.now(UTC))
     except errors.Unavailable as error:
@@ -70,6 +71,10 @@ def _overtaken(outcomes: Outcomes) -> Outcomes:
 
 def _unavailable(members: Sequence[Member], error: errors.Unavailable) -> Result:
     return Result({m.run_id: Outcome(Verdict.UNAVAILABLE, error.code) for m in members})
+
+
+def _limit(ports: Ports, kitchen: Restaurant | None) -> int:
+    return kitchen.slot_capacity if kitchen and kitchen.slot_capacity is not None else ports.slot_capacity
 
 
 def _hold(member: Member, limit: int) -> Hold:

@@ -198,7 +198,7 @@ CREATE TABLE capacity_holds (
 ) PARTITION BY RANGE (run_id);
 CREATE INDEX capacity_holds_by_expiry ON capacity_holds USING brin (expires_at) WITH (pages_per_range = 16);
 CREATE TABLE capacity_ledger (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     epoch bigint NOT NULL
 );
 INSERT INTO capacity_ledger (epoch) VALUES (1);
@@ -238,7 +238,7 @@ CREATE TABLE outbox_log (
     PRIMARY KEY (day, pos)
 ) PARTITION BY RANGE (day);
 CREATE TABLE outbox_sequencer (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     pos bigint NOT NULL,
     day date NOT NULL
 ) WITH (fillfactor = 50);

@@ -1,0 +1,203 @@
+"""How effects come and go: by key, once, and never again after they were undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from app.providers.port import Kind, Resource
+from infra.sandbox.ledger import Known, Ledger, Line
+
+Key = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_:.-]{1,200}$")]
+OrderId = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+Amount = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?$")]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+
+T = TypeVar("T")
+
+RESOURCES = {
+    Kind.PAYMENT: (Resource.AUTHORIZATIONS, Resource.CAPTURES),
+    Kind.RESTAURANT: (Resource.PLACEMENTS,),
+    Kind.DELIVERY: (Resource.DISPATCHES,),
+}
+
+
+class Item(msgspec.Struct, frozen=True):
+    """What is asked for under a key; fields that no rule looks at are passed over."""
+
+    key: Key
+    not_after: Annotated[datetime, msgspec.Meta(tz=True)]
+    order: OrderId
+    customer: str = ""
+
+
+class Authorization(Item, frozen=True, kw_only=True):
+    amount: Amount
+    currency: Currency
+
+
+class Capture(Authorization, frozen=True, kw_only=True):
+    authorization: Key
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A key to undo or to find."""
+
+    key: Key
+
+
+class _InBulk(msgspec.Struct, Generic[T], frozen=True):
+    items: Annotated[list[T], msgspec.Meta(max_length=1_000)]
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One item of an answer; `status` is done, refused, undone, unknown or unavailable."""
+
+    key: str
+    status: str
+    reference: str | None = None
+    reason: str | None = None
+
+
+AskedInBulk = _InBulk[Asked]
+BULK_TYPES: dict[Resource, type[_InBulk[Any]]] = {
+    Resource.AUTHORIZATIONS: _InBulk[Authorization],
+    Resource.CAPTURES: _InBulk[Capture],
+    Resource.PLACEMENTS: _InBulk[Item],
+    Resource.DISPATCHES: _InBulk[Item],
+}
+ITEM_TYPES: dict[Resource, type[Item]] = {
+    Resource.AUTHORIZATIONS: Authorization,
+    Resource.CAPTURES: Capture,
+    Resource.PLACEMENTS: Item,
+    Resource.DISPATCHES: Item,
+}
+
+
+class Effects:
+    """One provider's effects of one resource. What is answered has been recorded."""
+
+    def __init__(
+        self, ledger: Ledger, provider: str, resource: Resource, clock: Callable[[], datetime]
+    ) -> None:
+        self._ledger = ledger
+        self._provider = provider
+        self._resource = resource
+        self._clock = clock
+        self._place = ledger.place(provider, resource)
+        payment = resource in RESOURCES[Kind.PAYMENT]
+        self._authorizations = ledger.place(provider, Resource.AUTHORIZATIONS) if payment else 0
+        self._captures = ledger.place(provider, Resource.CAPTURES) if payment else 0
+
+    @property
+    def last_seq(self) -> int:
+        return self._ledger.last_seq
+
+    def do(self, items: Sequence[Item], refused: frozenset[str] = frozenset()) -> list[Outcome]:
+        """Bring about what is new and allowed; keys in `refused` are declined unless done before."""
+        now = self._clock()
+        at, seq = _rfc3339(now), self._ledger.last_seq
+        known = self._ledger.known(self._place, [item.key for item in items])
+        authorizations = self._known_authorizations(items)
+        lines, outcomes = list[Line](), list[Outcome]()
+        for item in items:
+            before = known.get(item.key)
+            if before is not None:
+                outcomes.append(self._again(item.key, before))
+                continue
+            reason = (
+                "declined" if item.key in refused else "too-late" if item.not_after <= now else None
+            ) or _uncovered(item, authorizations)
+            if reason is not None:
+                outcomes.append(Outcome(item.key, "refused", reason=reason))
+                continue
+            line = self._line(seq + len(lines) + 1, item, at)
+            lines.append(line)
+            known[item.key] = Known(line, undone=False)
+            outcomes.append(Outcome(item.key, "done", self._reference(line)))
+        self._ledger.record(lines)
+        return outcomes
+
+    def undo(self, keys: Sequence[str]) -> list[Outcome]:
+        """Undo what was done, and see to it that what was not can never be; a captured payment stays."""
+        at, seq = _rfc3339(self._clock()), self._ledger.last_seq
+        known = self._ledger.known(self._place, keys)
+        captured = set[str]()
+        if self._resource is Resource.AUTHORIZATIONS:
+            captured = self._ledger.captured(self._captures, keys)
+        lines, outcomes = list[Line](), list[Outcome]()
+        for key in keys:
+            before = known.get(key)
+            if key in captured:
+                outcomes.append(Outcome(key, "refused", reason="captured"))
+                continue
+            if before is None or not before.undone:
+                line = self._undoing(seq + len(lines) + 1, key, before, at)
+                lines.append(line)
+                known[key] = Known(before.done if before else None, undone=True)
+            outcomes.append(Outcome(key, "undone"))
+        self._ledger.record(lines)
+        return outcomes
+
+    def find(self, keys: Sequence[str]) -> list[Outcome]:
+        known = self._ledger.known(self._place, keys)
+        return [self._found(key, known.get(key)) for key in keys]
+
+    def _again(self, key: str, known: Known) -> Outcome:
+        if known.undone or known.done is None:
+            return Outcome(key, "refused", reason="undone")
+        return Outcome(key, "done", self._reference(known.done))
+
+    def _found(self, key: str, known: Known | None) -> Outcome:
+        if known is None:
+            return Outcome(key, "unknown")
+        reference = self._reference(known.done) if known.done else None
+        return Outcome(key, "undone" if known.undone else "done", reference)
+
+    def _known_authorizations(self, items: Sequence[Item]) -> dict[str, Known]:
+        keys = [item.authorization for item in items if isinstance(item, Capture)]
+        return self._ledger.known(self._authorizations, keys) if keys else {}
+
+    def _line(self, seq: int, item: Item, at: str) -> Line:
+        paid = item if isinstance(item, Authorization) else None
+        return Line(
+            seq,
+            self._place,
+            item.key,
+            "do",
+            item.order,
+            at,
+            paid.amount if paid else None,
+            paid.currency if paid else None,
+            item.authorization if isinstance(item, Capture) else None,
+        )
+
+    def _undoing(self, seq: int, key: str, before: Known | None, at: str) -> Line:
+        done = before.done if before else None
+        if done is None:
+            order = key.partition(":")[0]
+            return Line(seq, self._place, key, "tombstone", order, at, None, None, None)
+        return done._replace(seq=seq, op="undo", at=at, authorization=None)
+
+    def _reference(self, line: Line) -> str:
+        return f"{self._provider}-{line.seq}"
+
+
+def _uncovered(item: Item, authorizations: dict[str, Known]) -> str | None:
+    """Why a capture has no money to take; captures of one authorization are not added up."""
+    if not isinstance(item, Capture):
+        return None
+    known = authorizations.get(item.authorization)
+    if known is None or known.done is None or known.undone:
+        return "not-authorized"
+    authorized = known.done
+    covers = authorized.currency == item.currency and Decimal(authorized.amount or 0) >= Decimal(item.amount)
+    return None if covers else "exceeds-authorization"
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
