@@ -7,7 +7,7 @@ An empty database or Redis URL means the embedded one; ``infra.stack`` fills it 
 import difflib
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -135,18 +135,17 @@ class Settings(BaseSettings):
             raise ValueError("a Redis URL begins with redis:// or rediss://")
         return url
 
-    @model_validator(mode="before")
-    @classmethod
-    def _derive(cls, given: dict[str, Any]) -> dict[str, Any]:
-        home = given.get("home", cls.model_fields["home"].default)
-        derived = {"home": home, "providers": Path(home) / "providers.json"}
-        return derived | _role_urls(given.get("redis_url")) | given
+    @model_validator(mode="after")
+    def _derive(self) -> Self:
+        """Fill in what follows from other values; it does not count as given, so it follows them again."""
+        derived: dict[str, Path | SecretStr] = {"providers": self.home / "providers.json"}
+        derived.update(_role_urls(self.redis_url.get_secret_value()))
+        self.__dict__.update({name: derived[name] for name in derived.keys() - self.model_fields_set})
+        return self
 
     def with_values(self, **values: object) -> Self:
         """The same settings with some values given: they win over the environment and are checked alike."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        blank = {name for name, value in given.items() if isinstance(value, SecretStr) and not value}
-        return type(self)(**{name: given[name] for name in given.keys() - blank} | values)
+        return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | values)
 
     def environment(self) -> dict[str, str]:
         """Every setting as a variable, secrets in clear: what a child process is given."""
@@ -161,12 +160,11 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _role_urls(redis_url: SecretStr | str | None) -> dict[str, str]:
-    url = redis_url.get_secret_value() if isinstance(redis_url, SecretStr) else redis_url
-    if not url:
+def _role_urls(redis_url: str) -> dict[str, Path | SecretStr]:
+    if not redis_url:
         return {}
     return {
-        f"{role}_url": urlsplit(url)._replace(path=f"/{number}").geturl()
+        f"{role}_url": SecretStr(urlsplit(redis_url)._replace(path=f"/{number}").geturl())
         for number, role in enumerate(REDIS_ROLES)
     }
 

