@@ -1,5 +1,6 @@
 import pytest
 from fake_platform import AT, ORDER_ID
+from prometheus_client import REGISTRY
 
 from app.orders import document
 from app.orders.model import Accepted, Status
@@ -131,4 +132,13 @@ def test_every_answer_has_the_security_headers(client, path):
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "Cache-Control" in headers
-    assert "Server" not in headers
+    assert headers["Server"] == "uoop"
+
+
+def test_requests_are_counted_by_route_and_class_of_status(client, headers):
+    counted = {"method": "GET", "route": "/v1/orders/<tracking:order_id>", "status": "4xx"}
+    before = REGISTRY.get_sample_value("uoop_http_requests_total", counted) or 0
+
+    client.get(f"{URL}/unknown", headers=headers)
+
+    assert REGISTRY.get_sample_value("uoop_http_requests_total", counted) == before + 1
