@@ -53,7 +53,7 @@ KEYED = "Idempotency-Key"
 CASES: dict[str, tuple[Callable[..., TestResponse], int, str]] = {
     "unknown path": (request("GET", "/nope"), 404, "no-such-path"),
     "odd path": (request("GET", "/%FF%00/é"), 404, "no-such-path"),
-    "two slashes": (request("GET", "//v1//orders"), 404, "no-such-path"),
+    "two slashes": (request("GET", "/v1//orders"), 404, "no-such-path"),
     "slash at the end": (request("GET", f"{URL}/"), 404, "no-such-path"),
     "no tracking id": (request("GET", f"{URL}/a%00b"), 404, "no-such-path"),
     "long tracking id": (request("GET", f"{URL}/{'a' * 65}"), 404, "no-such-path"),
