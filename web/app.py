@@ -11,7 +11,7 @@ from web.submissions import BODY_LIMIT_BYTES
 def create_app(services: Services) -> Flask:
     """Build the WSGI application; it holds no state but the services."""
     app = Flask("uoop", static_folder=None, template_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT_BYTES, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT_BYTES + 1, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     observation.register(app)
     api = specification.api(app)

@@ -1,13 +1,13 @@
 """What is sent for an order: the views of the platform with links, as JSON."""
 
 from dataclasses import dataclass, fields
-from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 from flask import Response, request
 
+from app.orders.document import Moment
 from app.orders.model import Accepted, Status
 from app.orders.views import OrderPage, OrderSummary, OrderView, TimelineEntry
 from web import cursors, paths
@@ -29,7 +29,7 @@ class AcceptedOrder(msgspec.Struct, frozen=True):
 
     tracking_id: str
     status: Status
-    created_at: datetime
+    created_at: Moment
     links: OrderLinks
 
 

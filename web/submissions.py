@@ -3,7 +3,7 @@
 import re
 
 from flask import request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app import errors
 from web.services import Services
@@ -78,4 +78,7 @@ def body() -> bytes:
         raise UnsupportedMediaType()
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType()
-    return request.get_data(cache=False)
+    read = request.get_data(cache=False)
+    if len(read) > BODY_LIMIT_BYTES:  # of a chunked body Werkzeug silently cuts off what is over its limit
+        raise RequestEntityTooLarge()
+    return read

@@ -5,8 +5,8 @@ Times are aware, in UTC. Field names are the names in JSON.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
+from app.orders.document import Moment
 from app.orders.model import Status
 
 
@@ -27,8 +27,8 @@ class StepView:
     name: str
     status: str
     attempts: int
-    started_at: datetime | None
-    finished_at: datetime | None
+    started_at: Moment | None
+    finished_at: Moment | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,9 @@ class OrderView:
     status: Status
     stage: str | None
     external_order_id: str | None
-    created_at: datetime
-    updated_at: datetime
-    eta: datetime | None
+    created_at: Moment
+    updated_at: Moment
+    eta: Moment | None
     partner: str | None
     channel: str | None
     failure: Failure | None
@@ -59,15 +59,15 @@ class OrderSummary:
     external_order_id: str | None
     total_amount: str
     currency: str | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
     """One thing that happened to an order, oldest first in a timeline."""
 
-    at: datetime
+    at: Moment
     event: str
     step: str | None = None
     attempt: int | None = None
@@ -82,15 +82,15 @@ class OrderFilter:
     customer_id: str | None = None
     restaurant_id: str | None = None
     external_order_id: str | None = None
-    created_from: datetime | None = None
-    created_until: datetime | None = None
+    created_from: Moment | None = None
+    created_until: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """A place in the list, which is ordered by (created_at, order_id), newest first."""
 
-    created_at: datetime
+    created_at: Moment
     order_id: str
 
 

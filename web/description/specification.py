@@ -27,11 +27,17 @@ class TrackingId(BaseConverter):
     part_isolating = True
 
 
+class DescribedApi(Api):  # type: ignore[misc] # flask-smorest ships no types
+    """flask-smorest without its own form of errors."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+
 def api(app: Flask) -> Api:
     """Bind flask-smorest, which gathers the routes' descriptions, to the application."""
     app.url_map.converters["tracking"] = TrackingId
     app.config.update(API_TITLE="UOOP", API_VERSION=VERSION, OPENAPI_VERSION="3.1.0")
-    described = Api(
+    described = DescribedApi(
         app, spec_kwargs={"info": _info(), "servers": [{"url": "/", "description": "This server"}]}
     )
     described.register_converter(
@@ -49,7 +55,6 @@ def api(app: Flask) -> Api:
 def finished(api: Api) -> dict[str, Any]:
     """Give the document, without the components that flask-smorest adds for its own kind of answers."""
     described: dict[str, Any] = api.spec.to_dict()
-    described["components"].pop("responses")
     for unused in ("Error", "PaginationMetadata"):
         described["components"]["schemas"].pop(unused)
     return described
