@@ -29,7 +29,7 @@ _PROVIDERS: tuple[dict[str, object], ...] = (
         "kind": "delivery",
         "bulk": False,
         "base_fee": "0.400",
-        "per_km": "0.120",
+        "per_km": "0.250",
         "speed_m_per_min": 250,
     },
 )
