@@ -96,7 +96,7 @@ def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
         command=(
             *(sys.executable, "-m", "celery", "-A", "infra.worker", "worker"),
             *("-Q", ",".join(queues), "-n", f"{name}@%h", "-c", str(getattr(settings, size))),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat", "-E"),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             *("--loglevel", settings.log_level),
         ),
         env=env,
