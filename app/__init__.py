@@ -1,0 +1,1 @@
+"""The business of UOOP: orders, runs, capacity, events. Knows neither Flask nor Celery."""

@@ -1,0 +1,60 @@
+# The first of these that can make an environment; `make PYTHON=...` names another.
+USABLE := -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
+	$$python $(USABLE) 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+PIP := $(VENV)/bin/python -m pip --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up down test lint lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(VENV)/.runtime ## Make the environment (.venv, with the uoop command in it)
+
+run: $(VENV)/.runtime ## Start everything, play a lunch hour of orders, serve until Ctrl-C
+	@$(VENV)/bin/uoop demo --lunch --keep
+
+up: $(VENV)/.runtime ## Start everything and serve until Ctrl-C
+	@$(VENV)/bin/uoop up
+
+down: $(VENV)/.runtime ## Stop everything
+	@$(VENV)/bin/uoop down
+
+test: $(VENV)/.dev ## Run all tests, with their own Postgres, Redis and processes
+	@$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.dev ## Run the linters: ruff, mypy, import-linter
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+lock: $(VENV)/.dev ## Pin every dependency with its hashes anew (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove the environment, caches and .uoop (stop everything first)
+	@rm -rf $(VENV) .uoop build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" && $(PYTHON) $(USABLE) 2>/dev/null || \
+		{ echo "UOOP needs Python 3.11 or 3.12 with venv: install it, or name one with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# Stamps: a second call with nothing changed does nothing.
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "making the environment in $(VENV) (about 700 MB, once)"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,173 @@
+"""
+The ledger: every slot's holds as a Redis sorted set scored by expiry, changed for a whole cohort in one call.
+
+Every call carries the epoch that Postgres keeps. A ledger that was emptied or replaced has none or another,
+and answers nothing until it is rebuilt: an empty ledger would sell every slot twice. Keys bear the epoch, so
+that a rebuilt ledger never meets what an old one left behind. A release leaves a tombstone: a hold that comes
+after it, from an executor that slept, is refused.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+import redis
+
+from app import errors
+from app.capacity.model import Hold
+
+EPOCH_KEY = "{uoop}:ledger:epoch"
+_KEEP_AFTER_EXPIRY_S = 3600
+
+# ARGV: epoch, now (s), then one group per order. A slot's expired holds are dropped once per call.
+_HEAD = """
+local epoch, now = ARGV[1], tonumber(ARGV[2])
+if redis.call('GET', KEYS[1]) ~= epoch then return redis.error_reply('EPOCH') end
+local out, seen = {}, {}
+local prefix = '{uoop}:' .. epoch .. ':'
+"""
+_RESERVE = (
+    _HEAD
+    + """
+for i = 3, #ARGV, 4 do
+    local slot, order, limit, expiry = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+    local held, gone = prefix .. 'hold:' .. slot, prefix .. 'gone:' .. slot
+    if not seen[slot] then
+        redis.call('ZREMRANGEBYSCORE', held, '-inf', now)
+        seen[slot] = redis.call('ZCARD', held)
+    end
+    local code
+    if redis.call('ZSCORE', gone, order) then code = 2
+    elseif redis.call('ZSCORE', held, order) then code = 0
+    elseif seen[slot] >= limit then code = 1
+    else
+        redis.call('ZADD', held, expiry, order)
+        redis.call('EXPIREAT', held, expiry + KEEP)
+        seen[slot] = seen[slot] + 1
+        code = 0
+    end
+    out[#out + 1] = code
+end
+return out
+"""
+).replace("KEEP", str(_KEEP_AFTER_EXPIRY_S))
+_RELEASE = (
+    _HEAD
+    + """
+for i = 3, #ARGV, 4 do
+    local slot, order, expiry = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
+    local gone = prefix .. 'gone:' .. slot
+    redis.call('ZREM', prefix .. 'hold:' .. slot, order)
+    redis.call('ZADD', gone, expiry, order)
+    redis.call('EXPIREAT', gone, expiry + KEEP)
+end
+return #ARGV
+"""
+).replace("KEEP", str(_KEEP_AFTER_EXPIRY_S))
+
+
+class LedgerLost(errors.Unavailable):
+    """The capacity ledger has another epoch than the truth and must be rebuilt."""
+
+    code = "ledger-lost"
+
+
+class LedgerAway(errors.Unavailable):
+    """The capacity ledger does not answer."""
+
+    code = "ledger-away"
+
+
+class Held(IntEnum):
+    """What a reservation says of one order."""
+
+    HELD = 0
+    FULL = 1
+    RELEASED = 2  # a tombstone stands: this order's hold was given back before
+
+
+class Ledger:
+    """Holds of whole cohorts; `now` and expiries are whole seconds."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._reserve = client.register_script(_RESERVE)
+        self._release = client.register_script(_RELEASE)
+
+    def reserve(self, holds: Sequence[Hold], *, epoch: int, now: datetime) -> list[Held]:
+        """
+        Hold a place for each order; twice is once.
+
+        :raises LedgerLost: if the ledger is not of this epoch
+        :raises LedgerAway: if Redis does not answer
+        """
+        return [Held(code) for code in self._call(self._reserve, holds, epoch, now)]
+
+    def release(self, holds: Sequence[Hold], *, epoch: int, now: datetime) -> None:
+        """
+        Give the places back and leave tombstones; without a hold it leaves the tombstone alone.
+
+        :raises LedgerLost: if the ledger is not of this epoch
+        :raises LedgerAway: if Redis does not answer
+        """
+        self._call(self._release, holds, epoch, now)
+
+    def epoch(self) -> int | None:
+        """
+        The epoch the ledger has, None if it was emptied.
+
+        :raises LedgerAway: if Redis does not answer
+        """
+        try:
+            found: Any = self._client.get(EPOCH_KEY)
+        except redis.RedisError as error:
+            raise LedgerAway from error
+        return int(found) if found is not None else None
+
+    def load(
+        self, held: Sequence[tuple[str, str, int]], gone: Sequence[tuple[str, str, int]], *, epoch: int
+    ) -> None:
+        """
+        Write the holds and tombstones (slot, order, expiry in seconds) of a new epoch, then open it.
+
+        :raises LedgerAway: if Redis does not answer
+        """
+        try:
+            for kind, entries in (("hold", held), ("gone", gone)):
+                for start in range(0, len(entries), 5000):
+                    self._load_some(kind, entries[start : start + 5000], epoch)
+            self._client.set(EPOCH_KEY, epoch)
+        except redis.RedisError as error:
+            raise LedgerAway from error
+
+    def counts(self, *, epoch: int, now: datetime) -> dict[str, int]:
+        """Live holds by slot."""
+        prefix = f"{{uoop}}:{epoch}:hold:"
+        keys = list(self._client.scan_iter(match=f"{prefix}*", count=1000))
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.zcount(key, f"({int(now.timestamp())}", "+inf")
+        names = [key.decode().removeprefix(prefix) for key in keys]
+        return {name: count for name, count in zip(names, pipeline.execute(), strict=True) if count}
+
+    def _load_some(self, kind: str, entries: Sequence[tuple[str, str, int]], epoch: int) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        for slot, order, expiry in entries:
+            key = f"{{uoop}}:{epoch}:{kind}:{slot}"
+            pipeline.zadd(key, {order: expiry})
+            pipeline.expireat(key, expiry + _KEEP_AFTER_EXPIRY_S)
+        pipeline.execute()
+
+    def _call(self, script: Any, holds: Sequence[Hold], epoch: int, now: datetime) -> Any:
+        arguments: list[str | int] = [epoch, int(now.timestamp())]
+        for hold in holds:
+            arguments += (hold.slot, hold.order_id, hold.limit, int(hold.expires_at.timestamp()))
+        try:
+            return script(keys=[EPOCH_KEY], args=arguments)
+        except redis.ResponseError as error:
+            if "EPOCH" in str(error):
+                raise LedgerLost from error
+            raise LedgerAway from error
+        except redis.RedisError as error:
+            raise LedgerAway from error

@@ -1,0 +1,101 @@
+"""The truth of capacity in Postgres, and how the ledger is brought back to it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, text
+
+from app.capacity.ledger import Ledger
+from app.capacity.model import Hold
+from app.database import one_value, rows
+
+
+def epoch(connection: Connection) -> int:
+    """The epoch that a ledger must have to be believed."""
+    return int(one_value(connection, "SELECT epoch FROM capacity_ledger"))
+
+
+def still(connection: Connection, expected: int) -> bool:
+    """Whether the epoch is still `expected`; it cannot change before this transaction ends."""
+    return bool(one_value(connection, "SELECT epoch FROM capacity_ledger FOR SHARE") == expected)
+
+
+def keep_holds(connection: Connection, holds: Sequence[Hold]) -> None:
+    """Write the holds that the ledger has given; one found released stays released."""
+    connection.execute(
+        text(
+            "INSERT INTO capacity_holds (run_id, order_id, slot, expires_at) "
+            "SELECT run_id, order_id, slot, expires_at FROM json_to_recordset(CAST(:rows AS json)) "
+            "AS h(run_id bigint, order_id text, slot text, expires_at timestamptz) ON CONFLICT (run_id) DO NOTHING"
+        ),
+        {"rows": _rows(holds)},
+    )
+
+
+def keep_releases(connection: Connection, holds: Sequence[Hold]) -> None:
+    """Write that the holds were given back; without a hold the row stands for its tombstone."""
+    connection.execute(
+        text(
+            "INSERT INTO capacity_holds (run_id, order_id, slot, expires_at, released_at) "
+            "SELECT run_id, order_id, slot, expires_at, clock_timestamp() "
+            "FROM json_to_recordset(CAST(:rows AS json)) "
+            "AS h(run_id bigint, order_id text, slot text, expires_at timestamptz) "
+            "ON CONFLICT (run_id) DO UPDATE SET released_at = coalesce(capacity_holds.released_at, clock_timestamp())"
+        ),
+        {"rows": _rows(holds)},
+    )
+
+
+def rebuild(engine: Engine, ledger: Ledger) -> int:
+    """
+    Open a new epoch of the ledger with what Postgres knows.
+
+    The new epoch is committed first: whoever held places in the old one without having written them down finds
+    it gone when he does (`still`), and holds again. So nothing is missed between the reading and the loading.
+
+    :return: the new epoch
+    """
+    with engine.begin() as connection:
+        opened = int(one_value(connection, "UPDATE capacity_ledger SET epoch = epoch + 1 RETURNING epoch"))
+    with engine.begin() as connection:
+        result = connection.execute(
+            text(
+                "SELECT slot, order_id, extract(epoch FROM expires_at)::bigint, released_at IS NOT NULL "
+                "FROM capacity_holds WHERE expires_at > now()"
+            )
+        )
+        held: list[tuple[str, str, int]] = []
+        gone: list[tuple[str, str, int]] = []
+        for slot, order, expiry, released in result:
+            (gone if released else held).append((slot, order, expiry))
+    ledger.load(held, gone, epoch=opened)
+    return opened
+
+
+def drift(engine: Engine, ledger: Ledger, *, now: datetime) -> dict[str, int]:
+    """By slot, how many more live holds the ledger has than Postgres; empty when they agree."""
+    with engine.begin() as connection:
+        current = epoch(connection)
+        result = connection.execute(
+            text(
+                "SELECT slot, count(*) FROM capacity_holds "
+                "WHERE released_at IS NULL AND expires_at > :now GROUP BY slot"
+            ),
+            {"now": now},
+        )
+        truth: dict[str, int] = dict(result.tuples().all())
+    counts = ledger.counts(epoch=current, now=now)
+    return {
+        slot: counts.get(slot, 0) - truth.get(slot, 0)
+        for slot in counts.keys() | truth.keys()
+        if counts.get(slot, 0) != truth.get(slot, 0)
+    }
+
+
+def _rows(holds: Sequence[Hold]) -> str:
+    return rows(
+        [
+            {"run_id": h.run_id, "order_id": h.order_id, "slot": h.slot, "expires_at": h.expires_at}
+            for h in holds
+        ]
+    )

@@ -1,0 +1,40 @@
+"""The one way to Postgres: an engine per process, transactions opened by the shells."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import Connection, Engine, text
+
+STATEMENT_TIMEOUT_MS = 30_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
+
+
+def engine(url: str, *, pool_size: int) -> Engine:
+    """
+    An engine whose sessions cannot hang for ever: a statement ends after 30 s, an idle transaction after 15 s.
+
+    :param url: `postgresql+psycopg2://...`
+    """
+    options = (
+        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
+        f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
+    )
+    return sqlalchemy.create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": 5, "options": options, "application_name": "uoop"},
+    )
+
+
+def rows(values: object) -> str:
+    """Many rows as one JSON parameter, read by `json_to_recordset`: one round trip, whatever their number."""
+    return msgspec.json.encode(values).decode()
+
+
+def one_value(connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    """The first column of the only row, or None."""
+    return connection.execute(text(sql), parameters or {}).scalar_one_or_none()

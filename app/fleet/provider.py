@@ -1,0 +1,89 @@
+"""The pool as a delivery provider: do, undo with tombstones, find, each for a cohort in one statement."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from app.database import rows
+from app.optimization.model import OWN_FLEET
+from app.providers.port import Answer, Kind, Request, Verdict
+
+
+class OwnFleet:
+    """Keeps the same promises as a partner over HTTP; a provisional courier is kept beside the order."""
+
+    name = OWN_FLEET
+    kind = Kind.DELIVERY
+    bulk = True
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
+        """Put the orders into the pool; a recalled one is refused."""
+        values = [
+            {
+                "key": r.key,
+                "order_id": r.body["order"],
+                "tenant_id": r.body["tenant"],
+                "courier_id": r.body["courier"],
+                "busy_s": r.body["eta_s"],
+            }
+            for r in requests
+        ]
+        return self._answer(
+            [request.key for request in requests],
+            """
+            WITH asked AS (
+                SELECT * FROM json_to_recordset(CAST(:rows AS json))
+                AS a(key text, order_id text, tenant_id text, courier_id text, busy_s double precision)
+            ), pooled AS (
+                INSERT INTO fleet_pool (key, order_id, tenant_id, courier_id, state, busy_until)
+                SELECT key, order_id, tenant_id, courier_id, 'pooled', now() + make_interval(secs => busy_s)
+                FROM asked ORDER BY key ON CONFLICT (key) DO NOTHING RETURNING key, state
+            )
+            SELECT key, state FROM pooled
+            UNION ALL SELECT p.key, p.state FROM fleet_pool p JOIN asked USING (key)
+            """,
+            {"rows": rows(values)},
+            {"pooled": Verdict.DONE, "recalled": Verdict.REFUSED},
+        )
+
+    def undo(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
+        """Recall, leaving a tombstone where there was nothing."""
+        return self._answer(
+            keys,
+            """
+            INSERT INTO fleet_pool (key, order_id, state)
+            SELECT key, split_part(key, ':', 1), 'recalled' FROM unnest(CAST(:keys AS text[])) AS k(key) ORDER BY key
+            ON CONFLICT (key) DO UPDATE SET state = 'recalled' RETURNING key, state
+            """,
+            {"keys": list(keys)},
+            {"recalled": Verdict.UNDONE},
+        )
+
+    def find(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
+        """What stands in the pool."""
+        return self._answer(
+            keys,
+            "SELECT key, state FROM fleet_pool WHERE key = ANY(:keys)",
+            {"keys": list(keys)},
+            {"pooled": Verdict.DONE, "recalled": Verdict.UNDONE},
+            missing=Verdict.UNKNOWN,
+        )
+
+    def _answer(
+        self,
+        keys: Sequence[str],
+        sql: str,
+        parameters: dict[str, object],
+        verdicts: dict[str, Verdict],
+        missing: Verdict = Verdict.IN_DOUBT,
+    ) -> list[Answer]:
+        try:
+            with self._engine.begin() as connection:
+                told = {key: verdicts[state] for key, state in connection.execute(text(sql), parameters)}
+        except DBAPIError:
+            return [Answer(key, Verdict.IN_DOUBT) for key in keys]
+        return [Answer(key, told.get(key, missing), reference=key) for key in keys]

@@ -1,0 +1,1 @@
+"""Who delivers what: a pure function from a problem to a plan."""

@@ -1,0 +1,146 @@
+"""
+The cohort's orders to couriers and partners at the least total cost: a minimum-cost flow by OR-Tools.
+
+Each order sends one unit to a courier with room among its nearest, or to a partner; partners have room for
+all, so that a feasible plan always exists. Without a solution each order takes its own cheapest channel.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from ortools.graph.python import min_cost_flow
+
+from app.optimization.model import (
+    EARTH_M_PER_DEGREE,
+    OWN_FLEET,
+    Assignment,
+    Courier,
+    Job,
+    Partner,
+    Plan,
+    Point,
+    Problem,
+    metres,
+)
+
+NEAREST = 6  # couriers considered per order
+COURIER_SPEED_M_PER_S = 320 / 60
+COURIER_COST_PER_KM = 0.080
+SERVICE_S = 240.0  # at the door, and at the kitchen
+MINUTE_COST = 0.020  # what a minute of the customer's time is worth
+SCALE = 10_000  # costs are integers to the solver
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    cost: float
+    channel: str
+    courier: str | None
+    eta_s: float
+
+
+def assign(problem: Problem) -> Plan:
+    """A feasible plan for every job; jobs that nobody can deliver do not exist while there is a partner."""
+    fleet = _fleet_options(problem)
+    options = [fleet[i] + _partner_options(job, problem.partners) for i, job in enumerate(problem.jobs)]
+    chosen = _solve(problem, options)
+    fallback = chosen is None
+    picks = chosen if chosen is not None else [min(o, key=lambda option: option.cost) for o in options]
+    return Plan(
+        assignments=tuple(
+            _assignment(job, pick, o) for job, pick, o in zip(problem.jobs, picks, options, strict=True)
+        ),
+        fallback=fallback,
+    )
+
+
+def _fleet_options(problem: Problem) -> list[list[_Option]]:
+    couriers = [courier for courier in problem.couriers if courier.free > 0]
+    options: list[list[_Option]] = [[] for _ in problem.jobs]
+    if not couriers:
+        return options
+    positions = np.array([(c.at.lat, c.at.lng) for c in couriers])
+    for i, job in enumerate(problem.jobs):
+        if job.wish in ("partner", "pickup") or job.pickup is None:
+            continue
+        ride = metres(job.pickup, job.dropoff)
+        distances = _distances(positions, job.pickup)
+        for j in np.argsort(distances)[:NEAREST]:
+            if couriers[j].tenant_id == job.tenant_id:
+                options[i].append(_fleet_option(couriers[j], float(distances[j]), ride, job))
+    return options
+
+
+def _distances(positions: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", to: Point):  # type: ignore[no-untyped-def]
+    dy = (positions[:, 0] - to.lat) * EARTH_M_PER_DEGREE
+    dx = (positions[:, 1] - to.lng) * EARTH_M_PER_DEGREE * np.cos(np.radians(to.lat))
+    return np.hypot(dx, dy)
+
+
+def _fleet_option(courier: Courier, approach_m: float, ride_m: float, job: Job) -> _Option:
+    eta_s = (
+        max(job.prep_s, approach_m / COURIER_SPEED_M_PER_S) + 2 * SERVICE_S + ride_m / COURIER_SPEED_M_PER_S
+    )
+    cost = (approach_m + ride_m) / 1000 * COURIER_COST_PER_KM + eta_s / 60 * MINUTE_COST
+    if job.wish == "own_fleet":
+        cost *= 0.5
+    return _Option(cost, OWN_FLEET, courier.id, eta_s)
+
+
+def _partner_options(job: Job, partners: tuple[Partner, ...]) -> list[_Option]:
+    ride_m = metres(job.pickup, job.dropoff) if job.pickup else 3000.0
+    options = []
+    for partner in partners:
+        eta_s = job.prep_s + 2 * SERVICE_S + ride_m / partner.speed_m_per_s
+        cost = partner.base_fee + ride_m / 1000 * partner.per_km + eta_s / 60 * MINUTE_COST
+        options.append(_Option(cost, partner.name, None, eta_s))
+    return options
+
+
+def _solve(problem: Problem, options: list[list[_Option]]) -> list[_Option] | None:
+    """Nodes: source 0, jobs, couriers, one for all partners, sink. None if the solver has no optimum."""
+    jobs = len(problem.jobs)
+    courier_nodes = {courier.id: 1 + jobs + n for n, courier in enumerate(problem.couriers)}
+    partners_node = 1 + jobs + len(problem.couriers)
+    sink = partners_node + 1
+    arcs: list[tuple[int, int, int, int]] = [(0, 1 + i, 1, 0) for i in range(jobs)]
+    picks: list[tuple[int, _Option]] = []
+    for i, choices in enumerate(options):
+        for option in choices:
+            target = courier_nodes[option.courier] if option.courier else partners_node
+            arcs.append((1 + i, target, 1, round(option.cost * SCALE)))
+            picks.append((i, option))
+    arcs += [(courier_nodes[c.id], sink, max(0, c.free), 0) for c in problem.couriers]
+    arcs.append((partners_node, sink, jobs, 0))
+
+    flow = min_cost_flow.SimpleMinCostFlow()
+    table = np.array(arcs, dtype=np.int64)
+    flow.add_arcs_with_capacity_and_unit_cost(
+        table[:, 0].astype(np.int32), table[:, 1].astype(np.int32), table[:, 2], table[:, 3]
+    )
+    flow.set_node_supply(0, jobs)
+    flow.set_node_supply(sink, -jobs)
+    if flow.solve() != flow.OPTIMAL:
+        return None
+    chosen: list[_Option | None] = [None] * jobs
+    for n, (i, option) in enumerate(picks):
+        if flow.flow(jobs + n):
+            chosen[i] = option
+    return [option for option in chosen if option is not None]
+
+
+def _assignment(job: Job, pick: _Option, options: list[_Option]) -> Assignment:
+    others = sorted((o for o in options if o.channel != pick.channel and not o.courier), key=lambda o: o.cost)
+    return Assignment(
+        run_id=job.run_id,
+        ranking=(pick.channel, *(option.channel for option in others)),
+        courier=pick.courier,
+        eta_s=round(pick.eta_s, 1),
+        cost=round(pick.cost, 3),
+    )
+
+
+def shares(plan: Plan) -> Counter[str]:
+    """How many orders each channel was given."""
+    return Counter(assignment.ranking[0] for assignment in plan.assignments)

@@ -1,0 +1,90 @@
+"""The problem and the plan, as plain data. Positions are metres in a local plane, times seconds, costs in currency."""
+
+import math
+from dataclasses import dataclass
+
+EARTH_M_PER_DEGREE = 111_320.0
+OWN_FLEET = "own-fleet"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    lat: float
+    lng: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """
+    One order to be delivered.
+
+    :param pickup: None if the kitchen's place is not known
+    :param wish: the customer's channel: own_fleet, partner, pickup or None
+    """
+
+    run_id: int
+    tenant_id: str
+    pickup: Point | None
+    dropoff: Point
+    prep_s: float
+    wish: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Courier:
+    """One of our own couriers, with the orders he can still take."""
+
+    id: str
+    tenant_id: str
+    at: Point
+    free: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partner:
+    """A delivery partner's tariff and pace."""
+
+    name: str
+    base_fee: float
+    per_km: float
+    speed_m_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    jobs: tuple[Job, ...]
+    couriers: tuple[Courier, ...]
+    partners: tuple[Partner, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """
+    Who shall deliver one order.
+
+    :param ranking: channels to ask, best first: partner names, or the own fleet
+    :param courier: the provisional courier, if the own fleet leads the ranking
+    :param eta_s: seconds until the door, if the first of the ranking takes it
+    :param cost: of the first of the ranking, with the customer's time in it
+    """
+
+    run_id: int
+    ranking: tuple[str, ...]
+    courier: str | None
+    eta_s: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """:param fallback: whether the solver gave no plan and each order took its own best"""
+
+    assignments: tuple[Assignment, ...]
+    fallback: bool
+
+
+def metres(a: Point, b: Point) -> float:
+    """Distance in a local plane: good to a percent within a city."""
+    dy = (a.lat - b.lat) * EARTH_M_PER_DEGREE
+    dx = (a.lng - b.lng) * EARTH_M_PER_DEGREE * math.cos(math.radians(a.lat))
+    return math.hypot(dx, dy)

@@ -1,0 +1,1 @@
+"""Orders: what a client submits, what became of it."""

@@ -1,0 +1,189 @@
+"""
+Acceptance: idempotency key, order, run and event of many submissions in one transaction.
+
+Keys and external ids are locked by name, in one order for everybody, before they are read: whoever comes second
+reads what the first has committed. That holds across the partitions of the keys' table as well, where no
+unique index could.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import uuid_utils
+from sqlalchemy import Connection, text
+
+from app.database import rows
+from app.orders.model import Accepted, ExternalIdTaken, KeyReused, NewOrder
+from app.runs.model import FRONT
+
+LEAD = timedelta(minutes=45)  # how long before its window an order is released
+
+Answer = Accepted | KeyReused | ExternalIdTaken
+
+# Two statements in one round trip; the second sees what was committed while the first waited.
+_LOCK_AND_READ = text("""
+    SELECT pg_advisory_xact_lock(hash) FROM (
+        SELECT DISTINCT hashtextextended(name, 0) AS hash FROM unnest(CAST(:names AS text[])) AS n(name) ORDER BY 1
+    ) locks;
+    SELECT 'key' AS kind, a.n, k.order_id, k.fingerprint, k.created_at
+    FROM json_to_recordset(CAST(:asked AS json)) AS a(n integer, tenant_id text, key text, external_id text)
+    JOIN idempotency_keys k ON (k.tenant_id, k.key) = (a.tenant_id, a.key)
+    UNION ALL
+    SELECT 'external', a.n, e.order_id, NULL, NULL
+    FROM json_to_recordset(CAST(:asked AS json)) AS a(n integer, tenant_id text, key text, external_id text)
+    JOIN external_order_ids e ON (e.tenant_id, e.external_order_id) = (a.tenant_id, a.external_id)
+""")
+
+_INSERT = text("""
+    WITH new AS MATERIALIZED (
+        SELECT time_id() AS run_id, d.*, greatest(now(), d.window_from - CAST(:lead AS interval)) AS due_at
+        FROM json_to_recordset(CAST(:rows AS json)) AS d(id text, tenant_id text, key text, fingerprint text,
+            customer_id text, restaurant_id text, items jsonb, delivery_location jsonb, total_amount numeric,
+            currency text, fees jsonb, external_order_id text, window_from timestamptz, window_until timestamptz,
+            channel_preference text, notes text)
+    ), orders AS (
+        INSERT INTO uoop_orders (id, tenant_id, customer_id, restaurant_id, status, items, delivery_location,
+            total_amount, currency, fees, external_order_id, window_from, window_until, channel_preference, notes,
+            run_id)
+        SELECT id, tenant_id, customer_id, restaurant_id, 'PENDING', items, delivery_location, total_amount,
+            currency, fees, external_order_id, window_from, window_until, channel_preference, notes, run_id FROM new
+    ), starts AS (
+        INSERT INTO runs (id, order_id, tenant_id, saga, version, lane, due_at, not_after)
+        SELECT new.run_id, new.id, new.tenant_id, :saga, :version, :lane, new.due_at,
+            new.due_at + make_interval(secs => tenants.order_deadline_s)
+        FROM new JOIN tenants ON tenants.id = new.tenant_id
+    ), keys AS (
+        INSERT INTO idempotency_keys (tenant_id, key, fingerprint, order_id)
+        SELECT tenant_id, key, fingerprint, id FROM new
+    ), external AS (
+        INSERT INTO external_order_ids (tenant_id, external_order_id, order_id)
+        SELECT tenant_id, external_order_id, id FROM new WHERE external_order_id IS NOT NULL
+    ), events AS (
+        INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+        SELECT tenant_id, id, 1, 'order.accepted', '{"status":"PENDING"}' FROM new
+    )
+    SELECT now()
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class StartWith:
+    """The saga that a new order starts on."""
+
+    saga: str
+    version: int
+
+
+def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) -> list[Answer]:
+    """
+    Accept a batch; one answer per submission, in order. Nothing holds before the transaction is committed.
+
+    Equal keys inside the batch collapse first: one is accepted, the others are its replays.
+    """
+    known_keys, known_external = _lock_and_read(connection, batch)
+    answers: list[Answer | None] = [None] * len(batch)
+    winners: dict[tuple[str, str], int] = {}
+    external: dict[tuple[str, str], int] = {}
+    ids: dict[int, str] = {}
+    for n, new in enumerate(batch):
+        key = (new.tenant_id, new.idempotency_key)
+        external_key = (new.tenant_id, new.order.external_order_id or "")
+        if n in known_keys:
+            answers[n] = _replay(new, *known_keys[n])
+        elif key in winners:
+            continue
+        elif n in known_external:
+            answers[n] = ExternalIdTaken(order_id=known_external[n])
+        elif new.order.external_order_id and external_key in external:
+            answers[n] = ExternalIdTaken(order_id=ids[external[external_key]])
+        else:
+            winners[key] = n
+            external[external_key] = n
+            ids[n] = str(uuid_utils.uuid7())
+    accepted_at = (
+        _insert(connection, [(ids[n], batch[n]) for n in winners.values()], start) if winners else None
+    )
+    for n, new in enumerate(batch):
+        if answers[n] is None and accepted_at is not None:
+            first = winners[new.tenant_id, new.idempotency_key]
+            if n == first:
+                answers[n] = Accepted(ids[n], accepted_at, replayed=False)
+            else:
+                answers[n] = _replay(new, ids[first], batch[first].fingerprint, accepted_at)
+    return [answer for answer in answers if answer is not None]
+
+
+def committed(connection: Connection, batch: Sequence[NewOrder]) -> dict[int, Accepted]:
+    """What stands of a batch whose commit was not answered, by its place in the batch."""
+    known_keys, _ = _lock_and_read(connection, batch)
+    found = {n: _replay(batch[n], *known) for n, known in known_keys.items()}
+    return {n: answer for n, answer in found.items() if isinstance(answer, Accepted)}
+
+
+def _lock_and_read(
+    connection: Connection, batch: Sequence[NewOrder]
+) -> tuple[dict[int, tuple[str, str, datetime]], dict[int, str]]:
+    names: list[str] = []
+    asked: list[dict[str, Any]] = []
+    for n, new in enumerate(batch):
+        external_id = new.order.external_order_id
+        names.append(f"key {new.tenant_id} {new.idempotency_key}")
+        if external_id:
+            names.append(f"external {new.tenant_id} {external_id}")
+        asked.append(
+            {"n": n, "tenant_id": new.tenant_id, "key": new.idempotency_key, "external_id": external_id}
+        )
+    result = connection.execute(_LOCK_AND_READ, {"names": names, "asked": rows(asked)})
+    keys: dict[int, tuple[str, str, datetime]] = {}
+    external: dict[int, str] = {}
+    for kind, n, order_id, fingerprint, created_at in result:
+        if kind == "key":
+            keys[n] = order_id, fingerprint, created_at
+        else:
+            external[n] = order_id
+    return keys, external
+
+
+def _insert(connection: Connection, new: Sequence[tuple[str, NewOrder]], start: StartWith) -> datetime:
+    accepted_at: datetime = connection.execute(
+        _INSERT,
+        {
+            "rows": rows([_row(order_id, order) for order_id, order in new]),
+            "lead": LEAD,
+            "saga": start.saga,
+            "version": start.version,
+            "lane": FRONT,
+        },
+    ).scalar_one()
+    return accepted_at
+
+
+def _row(order_id: str, new: NewOrder) -> dict[str, Any]:
+    order = new.order
+    window = order.requested_window
+    return {
+        "id": order_id,
+        "tenant_id": new.tenant_id,
+        "key": new.idempotency_key,
+        "fingerprint": new.fingerprint,
+        "customer_id": order.customer_id,
+        "restaurant_id": order.restaurant_id,
+        "items": order.items,
+        "delivery_location": order.delivery_location,
+        "total_amount": order.total_amount,
+        "currency": order.currency,
+        "fees": order.fees or None,
+        "external_order_id": order.external_order_id,
+        "window_from": window.start if window else None,
+        "window_until": window.until if window else None,
+        "channel_preference": order.channel_preference,
+        "notes": order.notes,
+    }
+
+
+def _replay(new: NewOrder, order_id: str, fingerprint: str, created_at: datetime) -> Accepted | KeyReused:
+    if new.fingerprint != fingerprint:
+        return KeyReused()
+    return Accepted(order_id, created_at, replayed=True)

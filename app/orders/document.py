@@ -1,0 +1,227 @@
+"""
+The order as a client writes it: the one source of its schema.
+
+The structs below are compiled into the decoder that every submission goes through, and the documented JSON
+Schema is derived from them as well (`schema`). What a schema cannot say stands in `_contradictions`: decimals
+by currency, the sum, the window, duplicate keys.
+
+Amounts are exact decimal strings in the currency's major unit ("1.250" BHD); times are RFC 3339 with offset.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from app import errors
+from app.orders import faults
+from app.orders.currencies import EXPONENTS
+from app.orders.faults import Fault
+
+
+class InvalidOrder(errors.Rejected):
+    """The order document is not valid."""
+
+    code = "invalid-order"
+
+    def __init__(self, found: list[Fault]) -> None:
+        """:param found: what is wrong, in the order in which it was met; never empty"""
+        super().__init__(faults=found)
+        self.faults = found
+
+
+class MalformedJson(InvalidOrder):
+    """The body is not a JSON document."""
+
+    code = "malformed-json"
+
+
+# "Nothing follows" instead of "$": Python's "$" lets a last newline pass, JSON Schema's does not.
+_TEXT = r"^[^\u0000-\u001f\u007f-\u009f]*(?![\s\S])"
+_AMOUNT = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,4})?(?![\s\S])"
+_CURRENCY = r"^[A-Z]{3}(?![\s\S])"
+
+PATTERN_MEANINGS = {
+    _TEXT: "must not hold control characters",
+    _AMOUNT: "must be a plain decimal such as '12.50': not negative, no exponent, no leading zeros",
+    _CURRENCY: "must be an ISO 4217 code such as 'BHD'",
+}
+
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=_TEXT)]
+Amount = Annotated[
+    str,
+    Meta(
+        max_length=17,
+        pattern=_AMOUNT,
+        description="Exact decimal in the major unit; no more decimals than ISO 4217 gives the currency.",
+        examples=["1.250"],
+    ),
+]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")]
+
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
+"""Bounds of a requested window: what lies outside is a slip, and cannot be stored in every offset."""
+
+
+class ChannelPreference(StrEnum):
+    """Who the client would like to see the meal delivered by."""
+
+    OWN_FLEET = "own_fleet"
+    PARTNER = "partner"
+    PICKUP = "pickup"
+
+
+class Item(Struct, forbid_unknown_fields=True, frozen=True):
+    """One line of the order."""
+
+    sku: Annotated[str, Meta(min_length=1, max_length=64, pattern=_TEXT, examples=["margherita"])]
+    name: Annotated[str, Meta(min_length=1, max_length=200, pattern=_TEXT, examples=["Pizza Margherita"])]
+    quantity: Annotated[int, Meta(ge=1, le=1000)]
+    unit_price: Amount
+
+
+class Fee(Struct, forbid_unknown_fields=True, frozen=True):
+    """An amount on top of the items, such as delivery or service."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=_TEXT, examples=["delivery"])]
+    amount: Amount
+
+
+class Location(Struct, forbid_unknown_fields=True, frozen=True):
+    """Where the meal goes; WGS 84 degrees."""
+
+    lat: Annotated[float, Meta(ge=-90, le=90)]
+    lng: Annotated[float, Meta(ge=-180, le=180)]
+    address: Annotated[str, Meta(min_length=1, max_length=500, pattern=_TEXT)]
+
+
+class Window(Struct, forbid_unknown_fields=True, frozen=True):
+    """When the client wants the meal."""
+
+    start: Moment = field(name="from")
+    until: Moment
+
+
+class Order(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """A meal order. The total equals the sum of quantity x unit_price plus the fees, exactly."""
+
+    customer_id: Name
+    restaurant_id: Name
+    items: Annotated[list[Item], Meta(min_length=1, max_length=100)]
+    delivery_location: Location
+    total_amount: Amount
+    currency: Annotated[str, Meta(pattern=_CURRENCY, description="ISO 4217.", examples=["BHD"])]
+    fees: Annotated[list[Fee], Meta(max_length=20)] = []
+    external_order_id: Name | None = None
+    requested_window: Window | None = None
+    channel_preference: ChannelPreference | None = None
+    notes: Annotated[str, Meta(max_length=1000, pattern=_TEXT)] | None = None
+
+
+_decode = msgspec.json.Decoder(Order).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def decode(body: bytes) -> Order:
+    """
+    Read an order, complete or not at all.
+
+    :raises MalformedJson: when the body is not one JSON document in UTF-8
+    :raises InvalidOrder: when the document is not a valid order; carries the faults
+    """
+    try:
+        order = _decode(body)
+    except msgspec.ValidationError as wrong:
+        raise InvalidOrder([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
+    found = next(_contradictions(order, body), None)
+    if found is not None:
+        raise InvalidOrder([found])
+    return order
+
+
+def fingerprint(order: Order) -> str:
+    """
+    Tell whether two submissions say the same: 32 hex digits.
+
+    White space, the order of fields, escapes and nulls for absent fields do not count; how an amount is
+    written does.
+    """
+    return blake2b(_encode(order), digest_size=16).hexdigest()
+
+
+def schema(ref_template: str) -> dict[str, dict[str, Any]]:
+    """Give the JSON Schemas of an order and its parts by name; `ref_template` holds `{name}`."""
+    return msgspec.json.schema_components([Order], ref_template=ref_template)[1]
+
+
+def _contradictions(order: Order, body: bytes) -> Iterator[Fault]:
+    """Find what the schema cannot say."""
+    yield from _duplicates(order, body)
+    exponent = EXPONENTS.get(order.currency)
+    if exponent is None:
+        yield Fault("/currency", "unknown-currency", "is not an ISO 4217 currency in use")
+        return
+    yield from _decimals(order, exponent)
+    total = sum((item.quantity * Decimal(item.unit_price) for item in order.items), Decimal(0))
+    total = sum((Decimal(fee.amount) for fee in order.fees), total)
+    if total != Decimal(order.total_amount):
+        yield Fault("/total_amount", "wrong-total", f"must be {total:f}, the sum of items and fees")
+    if order.requested_window is not None:
+        yield from _window(order.requested_window)
+
+
+def _decimals(order: Order, exponent: int) -> Iterator[Fault]:
+    message = f"has more than the {exponent} decimals of {order.currency}"
+    for index, item in enumerate(order.items):
+        if _decimals_of(item.unit_price) > exponent:
+            yield Fault(f"/items/{index}/unit_price", "too-many-decimals", message)
+    for index, fee in enumerate(order.fees):
+        if _decimals_of(fee.amount) > exponent:
+            yield Fault(f"/fees/{index}/amount", "too-many-decimals", message)
+    if _decimals_of(order.total_amount) > exponent:
+        yield Fault("/total_amount", "too-many-decimals", message)
+
+
+def _decimals_of(amount: str) -> int:
+    return len(amount) - 1 - point if (point := amount.find(".")) >= 0 else 0
+
+
+def _window(window: Window) -> Iterator[Fault]:
+    for name, moment in (("from", window.start), ("until", window.until)):
+        if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+            yield Fault(f"/requested_window/{name}", "out-of-range", "lies outside of any calendar in use")
+            return
+    if window.start >= window.until:
+        yield Fault("/requested_window/until", "empty-window", "must be after 'from'")
+
+
+def _duplicates(order: Order, body: bytes) -> Iterator[Fault]:
+    """
+    Find a key that an object has twice; the decoder keeps the last one silently.
+
+    Every key costs one colon. The order written anew has no key that the body has not, so equal counts prove
+    that there is no second key, unless a colon is escaped or a time was rewritten: those few are read again.
+    """
+    if (
+        body.count(b":") == _encode(order).count(b":")
+        and b"\\u003" not in body
+        and order.requested_window is None
+    ):
+        return
+    seen_twice: list[str] = []
+
+    def unique(pairs: list[tuple[str, object]]) -> None:
+        seen_twice.extend(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+
+    json.loads(body, object_pairs_hook=unique)
+    if seen_twice:
+        yield Fault("", "duplicate-key", f"an object has the key '{seen_twice[0]}' more than once")

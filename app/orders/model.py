@@ -1,0 +1,65 @@
+"""What an order is while it is taken in, and the states that the public sees."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from app import errors
+from app.orders import document
+
+
+class Status(StrEnum):
+    """Where an order stands, as the public sees it."""
+
+    PENDING = "PENDING"  # accepted, on its way through the saga
+    CONFIRMED = (
+        "CONFIRMED"  # capacity held, payment authorized, a channel has taken the delivery, an ETA promised
+    )
+    PREPARING = "PREPARING"  # the kitchen is at work
+    READY_FOR_PICKUP = "READY_FOR_PICKUP"  # waits for the courier
+    PICKED_UP = "PICKED_UP"  # the courier has it
+    IN_TRANSIT = "IN_TRANSIT"  # on the road
+    DELIVERED = "DELIVERED"  # handed over
+    CANCELLED = "CANCELLED"  # undone at the client's wish
+    FAILED = "FAILED"  # refused or given up, with everything undone
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """A submission that has been authenticated, parsed and found valid."""
+
+    tenant_id: str
+    idempotency_key: str
+    fingerprint: str
+    order: document.Order
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The order is committed. `replayed`: it already was, by an earlier request with the same key."""
+
+    order_id: str
+    created_at: datetime
+    replayed: bool
+
+
+class KeyReused(errors.Rejected):
+    """The idempotency key was used before with another order."""
+
+    code = "idempotency-key-reused"
+
+
+class ExternalIdTaken(errors.Conflict):
+    """Another order has this external_order_id."""
+
+    code = "external-order-id-taken"
+
+    def __init__(self, *, order_id: str) -> None:
+        super().__init__(order_id=order_id)
+        self.order_id = order_id
+
+
+class OrderNotFound(errors.NotFound):
+    """There is no such order."""
+
+    code = "order-not-found"

@@ -1,0 +1,198 @@
+"""Reading orders. Step names come from the saga definitions, which this layer does not know."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from app.orders.model import Status
+from app.orders.views import (
+    Failure,
+    OrderFilter,
+    OrderPage,
+    OrderSummary,
+    OrderView,
+    Position,
+    StepView,
+    TimelineEntry,
+)
+from app.runs import queries as runs
+from app.runs.model import Direction, Verdict
+from app.runs.queries import Standing, StepRecord
+
+StepNames = Callable[[str, int], Sequence[str]]
+StageNames = Callable[[str, int, Direction, int], str]
+
+REASONS: Mapping[str, str] = {
+    "payment-refused": "The payment provider refused the payment.",
+    "restaurant-refused": "The restaurant cannot take the order.",
+    "no-available-partner": "No delivery partner takes the order.",
+    "capacity-full": "The restaurant has no capacity left in this window.",
+    "too-late": "The order could not be fulfilled within its time.",
+    "window-over": "The requested window is over.",
+    "cancelled": "The order was cancelled.",
+    "hold-expired": "The held capacity was lost.",
+}
+_STATUS_OF = {
+    (Direction.FORWARD, Verdict.DONE): "done",
+    (Direction.FORWARD, Verdict.REJECTED): "rejected",
+    (Direction.BACKWARD, Verdict.UNDONE): "undone",
+    (Direction.BACKWARD, Verdict.REJECTED): "undo-refused",
+}
+
+
+def order(
+    connection: Connection, tenant_id: str, order_id: str, *, steps: StepNames, stages: StageNames
+) -> OrderView | None:
+    """One order with its steps, None if the tenant has no such order."""
+    row = _row(connection, tenant_id, order_id)
+    if row is None:
+        return None
+    standing = runs.standing(connection, row.run_id) if row.run_id else None
+    story = runs.story(connection, row.run_id) if standing else []
+    return OrderView(
+        tracking_id=row.id,
+        status=Status(row.status),
+        stage=_stage(standing, stages),
+        external_order_id=row.external_order_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        eta=row.eta,
+        partner=row.partner,
+        channel=row.channel,
+        failure=_failure(row.failure),
+        steps=_steps(story, steps(standing.saga, standing.version)) if standing else [],
+    )
+
+
+def page(
+    connection: Connection, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int
+) -> OrderPage:
+    """Orders of the tenant, newest first."""
+    conditions = {
+        "status = :status": wanted.status,
+        "customer_id = :customer_id": wanted.customer_id,
+        "restaurant_id = :restaurant_id": wanted.restaurant_id,
+        "external_order_id = :external_order_id": wanted.external_order_id,
+        "created_at >= :created_from": wanted.created_from,
+        "created_at < :created_until": wanted.created_until,
+        "(created_at, id) < (:after_at, :after_id)": after,
+    }
+    where = "".join(f" AND {sql}" for sql, value in conditions.items() if value is not None)
+    result = connection.execute(
+        text(
+            "SELECT id, status, customer_id, restaurant_id, external_order_id, total_amount::text, currency, "
+            f"created_at, updated_at FROM uoop_orders WHERE tenant_id = :tenant{where} "
+            "ORDER BY created_at DESC, id DESC LIMIT :limit"
+        ),
+        {
+            "tenant": tenant_id,
+            "status": wanted.status,
+            "customer_id": wanted.customer_id,
+            "restaurant_id": wanted.restaurant_id,
+            "external_order_id": wanted.external_order_id,
+            "created_from": wanted.created_from,
+            "created_until": wanted.created_until,
+            "after_at": after.created_at if after else None,
+            "after_id": after.order_id if after else None,
+            "limit": limit + 1,
+        },
+    ).all()
+    orders = [_summary(row) for row in result[:limit]]
+    more = len(result) > limit
+    return OrderPage(orders, Position(orders[-1].created_at, orders[-1].tracking_id) if more else None)
+
+
+def timeline(
+    connection: Connection, tenant_id: str, order_id: str, *, steps: StepNames
+) -> list[TimelineEntry] | None:
+    """What happened to the order, oldest first; None if the tenant has no such order."""
+    row = _row(connection, tenant_id, order_id)
+    if row is None:
+        return None
+    entries = [TimelineEntry(at=row.created_at, event="accepted")]
+    standing = runs.standing(connection, row.run_id) if row.run_id else None
+    if standing:
+        names = steps(standing.saga, standing.version)
+        attempts: dict[tuple[int, Direction], int] = {}
+        for record in runs.story(connection, standing.run_id):
+            place = (record.step, record.direction)
+            attempts[place] = attempts.get(place, 0) + 1
+            entries.append(_entry(record, names[record.step], attempts[place]))
+    if row.status != Status.PENDING:
+        entries.append(TimelineEntry(at=row.updated_at, event=row.status.lower()))
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def _row(connection: Connection, tenant_id: str, order_id: str) -> Any:
+    return connection.execute(
+        text("SELECT * FROM uoop_orders WHERE id = :id AND tenant_id = :tenant"),
+        {"id": order_id, "tenant": tenant_id},
+    ).one_or_none()
+
+
+def _stage(standing: Standing | None, stages: StageNames) -> str | None:
+    if standing is None or standing.stage is None:
+        return None
+    name = stages(standing.saga, standing.version, standing.direction, standing.stage)
+    return f"undo {name}" if standing.direction is Direction.BACKWARD else name
+
+
+def _failure(failure: Mapping[str, Any] | None) -> Failure | None:
+    if not failure:
+        return None
+    code = failure["code"]
+    return Failure(
+        code=code,
+        reason=REASONS.get(code, code),
+        step=failure.get("step"),
+        compensated=bool(failure.get("compensated")),
+    )
+
+
+def _steps(story: Sequence[StepRecord], names: Sequence[str]) -> list[StepView]:
+    views: dict[tuple[int, Direction], StepView] = {}
+    for record in story:
+        place = (record.step, record.direction)
+        before = views.get(place)
+        prefix = "undo " if record.direction is Direction.BACKWARD else ""
+        views[place] = StepView(
+            name=prefix + names[record.step],
+            status=_status(record),
+            attempts=before.attempts + 1 if before else 1,
+            started_at=before.started_at if before else record.started_at,
+            finished_at=record.finished_at,
+        )
+    return list(views.values())
+
+
+def _status(record: StepRecord) -> str:
+    if record.verdict is None:
+        return "running"
+    return _STATUS_OF.get((record.direction, record.verdict), "retrying")
+
+
+def _entry(record: StepRecord, name: str, attempt: int) -> TimelineEntry:
+    undo = "undo-" if record.direction is Direction.BACKWARD else ""
+    verdict = record.verdict.name.lower().replace("_", "-") if record.verdict else "running"
+    return TimelineEntry(
+        at=record.finished_at or record.started_at,
+        event=f"{undo}step-{verdict}",
+        step=name,
+        attempt=attempt,
+        detail=record.code,
+    )
+
+
+def _summary(row: Any) -> OrderSummary:
+    return OrderSummary(
+        tracking_id=row.id,
+        status=Status(row.status),
+        customer_id=row.customer_id,
+        restaurant_id=row.restaurant_id,
+        external_order_id=row.external_order_id,
+        total_amount=row.total_amount,
+        currency=row.currency,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

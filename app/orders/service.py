@@ -1,0 +1,69 @@
+"""What happens to an order after its acceptance: each change in one statement with its event."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from app.database import rows
+from app.orders.model import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What is promised to the customer."""
+
+    order_id: str
+    channel: str
+    partner: str
+    eta: datetime
+
+
+def confirm(connection: Connection, confirmations: Sequence[Confirmation]) -> None:
+    """PENDING orders become CONFIRMED; others stay as they are."""
+    connection.execute(
+        text("""
+            WITH changed AS (
+                UPDATE uoop_orders o SET status = 'CONFIRMED', channel = c.channel, partner = c.partner, eta = c.eta,
+                    version = o.version + 1, updated_at = clock_timestamp()
+                FROM json_to_recordset(CAST(:rows AS json))
+                AS c(order_id text, channel text, partner text, eta timestamptz)
+                WHERE o.id = c.order_id AND o.status = 'PENDING'
+                RETURNING o.id, o.tenant_id, o.version, o.channel, o.partner, o.eta, o.created_at
+            )
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            SELECT tenant_id, id, version, 'order.confirmed', json_build_object('status', 'CONFIRMED',
+                'channel', channel, 'partner', partner, 'eta', eta, 'accepted_at', created_at) FROM changed
+        """),
+        {"rows": rows(confirmations)},
+    )
+
+
+def fail(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -> None:
+    """
+    PENDING orders become FAILED, or CANCELLED if that was asked for; all that was begun has been undone.
+
+    :param failures: by run id; with `code`, `step` and `compensated`
+    """
+    connection.execute(
+        text("""
+            WITH changed AS (
+                UPDATE uoop_orders o SET status = CASE f.failure ->> 'code' WHEN 'cancelled' THEN :cancelled
+                    ELSE :failed END, failure = f.failure, version = o.version + 1, updated_at = clock_timestamp()
+                FROM json_to_recordset(CAST(:rows AS json)) AS f(run_id bigint, failure jsonb)
+                JOIN runs r ON r.id = f.run_id
+                WHERE o.id = r.order_id AND o.status = 'PENDING'
+                RETURNING o.id, o.tenant_id, o.version, o.status, o.failure, o.created_at
+            )
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            SELECT tenant_id, id, version, 'order.' || lower(status), json_build_object('status', status,
+                'code', failure -> 'code', 'compensated', failure -> 'compensated', 'accepted_at', created_at)
+            FROM changed
+        """),
+        {
+            "rows": rows([{"run_id": run_id, "failure": failure} for run_id, failure in failures.items()]),
+            "failed": Status.FAILED,
+            "cancelled": Status.CANCELLED,
+        },
+    )

@@ -1,0 +1,57 @@
+"""Events and their envelope: CloudEvents 1.0 in JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+SOURCE = "/uoop/orders"
+
+
+class EventType(StrEnum):
+    """What can have happened to an order."""
+
+    ACCEPTED = "order.accepted"
+    CONFIRMED = "order.confirmed"
+    FAILED = "order.failed"
+    CANCELLED = "order.cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    One event in the log.
+
+    :param pos: gapless place in the log
+    :param sequence: gapless number within its order, from 1
+    """
+
+    pos: int
+    id: int
+    tenant_id: str
+    order_id: str
+    sequence: int
+    type: str
+    data: Mapping[str, Any]
+    at: datetime
+
+
+def envelope(event: Event) -> bytes:
+    """The event as others see it. Source of the format: CloudEvents 1.0.2, JSON event format."""
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": str(event.id),
+            "source": SOURCE,
+            "type": event.type,
+            "subject": event.order_id,
+            "time": event.at,
+            "datacontenttype": "application/json",
+            "tenant": event.tenant_id,
+            "sequence": event.sequence,
+            "data": event.data,
+        }
+    )

@@ -1,0 +1,112 @@
+"""The relay: takes each sink on from its own place in the log; a sink that is away delays nobody else."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Connection, Engine, text
+
+from app import leases
+from app.outbox.model import Event
+from app.outbox.port import Sink, SinkAway
+
+BATCH = 2000
+LEASE_S = 2.0
+REPUBLISHED_AFTER_LOSS = timedelta(hours=1)
+
+log = structlog.get_logger()
+
+
+def _nobody(_: Sequence[Event]) -> None:
+    """Nobody is watching."""
+
+
+class Relay:
+    """Publishes for one sink. Any number may run: a lease lets one at a time work, and order is the sink's own."""
+
+    def __init__(
+        self, engine: Engine, sink: Sink, *, holder: str, observe: Callable[[Sequence[Event]], None] = _nobody
+    ) -> None:
+        """:param observe: is shown each event once, when the sink has taken it for the first time"""
+        self._engine, self._sink, self._holder, self._observe = engine, sink, holder, observe
+
+    def run_once(self) -> int:
+        """
+        Publish one batch.
+
+        :return: how many events the sink has taken; 0 also if another relay holds the lease or the sink is away
+        """
+        name = f"relay:{self._sink.name}"
+        with self._engine.begin() as connection:
+            fence = leases.take(connection, name, holder=self._holder, for_s=LEASE_S)
+        if fence is None:
+            return 0
+        try:
+            return self._publish(name, fence)
+        except SinkAway as error:
+            log.warning("sink-away", sink=self._sink.name, reason=str(error.__cause__ or error))
+            return 0
+
+    def _publish(self, lease: str, fence: int) -> int:
+        with self._engine.begin() as connection:
+            connection.execute(
+                text("INSERT INTO sinks (name) VALUES (:name) ON CONFLICT DO NOTHING"),
+                {"name": self._sink.name},
+            )
+            kept = connection.execute(
+                text("SELECT pos, day FROM sinks WHERE name = :name"), {"name": self._sink.name}
+            ).one()
+            events = _after(connection, kept.pos, kept.day)
+        if not events:
+            return 0
+        held = self._sink.position()
+        if held is not None and held < kept.pos:
+            events = self._resumed(held)
+        self._sink.publish(events)
+        with self._engine.begin() as connection:
+            leases.check(connection, lease, fence=fence)
+            _delivered(connection, self._sink.name, events)
+        self._observe([event for event in events if event.pos > kept.pos])
+        return len(events)
+
+    def _resumed(self, held: int) -> list[Event]:
+        """What a sink that was emptied must be given again: all after its last event, or the last hour's."""
+        log.warning("sink-resumed", sink=self._sink.name, held=held)
+        with self._engine.begin() as connection:
+            oldest = connection.execute(
+                text(
+                    "SELECT min(pos) - 1 FROM outbox_log WHERE day >= current_date - 1 AND at > now() - :age"
+                ),
+                {"age": REPUBLISHED_AFTER_LOSS},
+            ).scalar_one()
+            start = held or (oldest or 0)
+            connection.execute(
+                text("UPDATE sinks SET pos = :pos, day = current_date - 7 WHERE name = :name"),
+                {"pos": start, "name": self._sink.name},
+            )
+            return _after(connection, start, None)
+
+
+def _after(connection: Connection, pos: int, day: object) -> list[Event]:
+    result = connection.execute(
+        text(
+            "SELECT pos, id, tenant_id, order_id, sequence, type, data, at FROM outbox_log "
+            "WHERE day >= coalesce(CAST(:day AS date), current_date - 7) AND pos > :pos ORDER BY day, pos LIMIT :batch"
+        ),
+        {"pos": pos, "day": day, "batch": BATCH},
+    )
+    return [Event(*row) for row in result]
+
+
+def _delivered(connection: Connection, sink: str, events: Sequence[Event]) -> None:
+    connection.execute(
+        text("""
+            WITH moved AS (
+                UPDATE sinks SET pos = :last, day = (
+                    SELECT day FROM outbox_log WHERE day >= sinks.day AND pos = :last)
+                WHERE name = :sink
+            )
+            INSERT INTO deliveries (sink, first_pos, last_pos) VALUES (:sink, :first, :last)
+        """),
+        {"sink": sink, "first": events[0].pos, "last": events[-1].pos},
+    )

@@ -1,0 +1,1 @@
+"""What has happened to each saga: runs, the cohorts they travel in, and the log of their steps."""

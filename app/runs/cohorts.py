@@ -1,0 +1,307 @@
+"""Cohorts: claimed from a lane into a slot, moved on leg by leg, left by runs, swept when their carrier is lost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from app.database import rows
+from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verdict
+
+MIN_QUEUE_WAIT_S = 30.0
+
+# The tenants that wait in a lane, by a loose scan of its index: one probe per tenant, whatever the backlog.
+WAITING_TENANTS = """
+    WITH RECURSIVE scan AS (
+        (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT tenant_id FROM runs WHERE state = 'w' AND lane = :lane
+            AND tenant_id > scan.tenant_id ORDER BY tenant_id LIMIT 1)
+        FROM scan WHERE scan.tenant_id IS NOT NULL
+    ), waiting AS (SELECT tenant_id FROM scan WHERE tenant_id IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A new cohort, to be sent on its way after the commit."""
+
+    id: int
+    epoch: int
+    saga: str
+    version: int
+    direction: Direction
+    itinerary: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that could be claimed."""
+
+    id: int
+    saga: str
+    version: int
+    direction: Direction
+    stage: int
+    touched: int
+    undone: int
+
+    @property
+    def group(self) -> tuple[str, int, Direction, int | None]:
+        """Only runs of one group travel together; compensation starts wherever its members need it."""
+        return (
+            self.saga,
+            self.version,
+            self.direction,
+            self.stage if self.direction is Direction.FORWARD else None,
+        )
+
+
+Itinerary = Callable[[Sequence[Waiting]], tuple[int, ...]]
+
+
+def due_lanes(connection: Connection, *, interval_s: float) -> dict[str, float]:
+    """Lanes in which a run is due, with the seconds until each may start its next cohort."""
+    result = connection.execute(
+        text("""
+            SELECT l.name, greatest(0, extract(epoch FROM
+                l.started_at + make_interval(secs => :interval) - clock_timestamp()))::float AS wait_s
+            FROM lanes l
+            WHERE EXISTS (SELECT FROM slots s WHERE s.lane = l.name AND s.cohort_id IS NULL)
+            AND EXISTS (SELECT FROM runs r WHERE r.state = 'w' AND r.lane = l.name AND r.due_at <= now())
+        """),
+        {"interval": interval_s},
+    )
+    return {row.name: row.wait_s for row in result}
+
+
+def claim(connection: Connection, lane: str, *, size: int, itinerary: Itinerary) -> Claimed | None:
+    """
+    Take what is due in `lane`, up to `size` runs of one group, into a free slot.
+
+    :return: None if there is no free slot or nothing is due
+    """
+    slot = connection.execute(
+        text(
+            "SELECT n FROM slots WHERE lane = :lane AND cohort_id IS NULL ORDER BY n LIMIT 1 FOR UPDATE SKIP LOCKED"
+        ),
+        {"lane": lane},
+    ).scalar_one_or_none()
+    if slot is None:
+        return None
+    waiting = _take(connection, lane, size)
+    if not waiting:
+        return None
+    first = waiting[0]
+    group = [run for run in waiting if run.group == first.group]
+    stages = itinerary(group)
+    cohort_id, epoch = connection.execute(
+        text("""
+            WITH cohort AS (
+                INSERT INTO cohorts (id, saga, version, direction, lane, itinerary, members, size)
+                VALUES (time_id(), :saga, :version, :direction, :lane, :itinerary, :members, :size)
+                RETURNING id, epoch
+            ), slot AS (
+                UPDATE slots SET cohort_id = cohort.id FROM cohort WHERE slots.lane = :lane AND slots.n = :slot
+            ), lane AS (
+                UPDATE lanes SET started_at = clock_timestamp() WHERE name = :lane
+            ), runs AS (
+                UPDATE runs r SET state = 't', cohort_id = cohort.id, trail = r.trail || cohort.id
+                FROM cohort WHERE r.id = ANY(:members)
+            )
+            SELECT id, epoch FROM cohort
+        """),
+        {
+            "saga": first.saga,
+            "version": first.version,
+            "direction": first.direction,
+            "lane": lane,
+            "itinerary": list(stages),
+            "members": sorted(run.id for run in group),
+            "size": len(group),
+            "slot": slot,
+        },
+    ).one()
+    return Claimed(cohort_id, epoch, first.saga, first.version, first.direction, stages)
+
+
+def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departure]) -> bool:
+    """
+    Write one leg's end: who leaves and how, and whether the others travel on.
+
+    :return: whether the cohort still travels
+    """
+    if departures:
+        _depart(connection, cohort, departures)
+    gone = {departure.id for departure in departures}
+    staying = [run_id for run_id in cohort.members if run_id not in gone]
+    if not staying:
+        connection.execute(
+            text("""
+                WITH cohort AS (
+                    UPDATE cohorts SET leg = leg + 1, members = '{}', ended_at = clock_timestamp(),
+                        progressed_at = clock_timestamp() WHERE id = :id
+                )
+                UPDATE slots SET cohort_id = NULL WHERE lane = :lane AND cohort_id = :id
+            """),
+            {"id": cohort.id, "lane": cohort.lane},
+        )
+        return False
+    members = "" if not gone else ", members = :members"
+    connection.execute(
+        text(f"UPDATE cohorts SET leg = leg + 1, progressed_at = clock_timestamp(){members} WHERE id = :id"),
+        {"id": cohort.id, **({"members": staying} if gone else {})},
+    )
+    return True
+
+
+def branch_outcomes(
+    connection: Connection, cohort: Cohort, steps: Sequence[int]
+) -> tuple[set[int], dict[int, dict[int, Outcome]]]:
+    """The steps of a parallel stage that are finished, and the outcomes by run and step (without details)."""
+    finished = connection.execute(
+        text(
+            "SELECT step FROM executions WHERE cohort_id = :id AND step = ANY(:steps) AND finished_at IS NOT NULL"
+        ),
+        {"id": cohort.id, "steps": list(steps)},
+    ).scalars()
+    result = connection.execute(
+        text(
+            "SELECT run_id, step, verdict, code, provider FROM outcomes "
+            "WHERE run_id = ANY(:members) AND cohort_id = :id AND step = ANY(:steps)"
+        ),
+        {"id": cohort.id, "steps": list(steps), "members": list(cohort.members)},
+    )
+    by_run: dict[int, dict[int, Outcome]] = {}
+    for run_id, step, verdict, code, provider in result:
+        by_run.setdefault(run_id, {})[step] = Outcome(Verdict(verdict), code, provider=provider)
+    return set(finished), by_run
+
+
+def open_lane(connection: Connection, name: str, *, slots: int) -> None:
+    """Make a lane and its slots, or grow it; harmless when they are there."""
+    connection.execute(text("INSERT INTO lanes (name) VALUES (:name) ON CONFLICT DO NOTHING"), {"name": name})
+    connection.execute(
+        text(
+            "INSERT INTO slots (lane, n) SELECT :name, n FROM generate_series(1, :slots) n ON CONFLICT DO NOTHING"
+        ),
+        {"name": name, "slots": slots},
+    )
+
+
+def adopt_lost(connection: Connection, *, incarnation: str) -> list[tuple[Claimed, int]]:
+    """
+    Cohorts whose carrier is surely or very probably gone, taken over in a new epoch.
+
+    That is: a step whose lease ran out; or no step running and the broker's incarnation has changed since it
+    was sent, or nothing has moved for max(30 s, 10 times the usual wait).
+
+    :return: each with the leg from which it must be sent again
+    """
+    result = connection.execute(
+        text("""
+            WITH usual AS (
+                SELECT greatest(:min_wait, 10 * coalesce(
+                    extract(epoch FROM max(e.started_at - c.created_at)), 0)) AS wait_s
+                FROM slots s JOIN cohorts c ON c.id = s.cohort_id
+                JOIN executions e ON e.cohort_id = c.id AND e.epoch = 1 AND e.starts = 1 AND c.leg = 0
+            ), lost AS (
+                SELECT c.id, c.epoch FROM slots s JOIN cohorts c ON c.id = s.cohort_id
+                LEFT JOIN LATERAL (
+                    SELECT min(e.lease_until) AS lease_until FROM executions e
+                    WHERE e.cohort_id = c.id AND e.finished_at IS NULL AND e.epoch = c.epoch
+                ) running ON true
+                CROSS JOIN usual
+                WHERE CASE WHEN running.lease_until IS NOT NULL THEN running.lease_until < clock_timestamp()
+                    ELSE c.incarnation IS DISTINCT FROM :incarnation
+                        AND (c.incarnation IS NOT NULL OR c.progressed_at < clock_timestamp() - interval '1 s')
+                        OR c.progressed_at < clock_timestamp() - make_interval(secs => usual.wait_s) END
+            )
+            UPDATE cohorts c SET epoch = c.epoch + 1, progressed_at = clock_timestamp()
+            FROM lost WHERE c.id = lost.id AND c.epoch = lost.epoch AND c.ended_at IS NULL
+            RETURNING c.id, c.epoch, c.saga, c.version, c.direction, c.itinerary, c.leg
+        """),
+        {"incarnation": incarnation, "min_wait": MIN_QUEUE_WAIT_S},
+    )
+    return [
+        (Claimed(r.id, r.epoch, r.saga, r.version, Direction(r.direction), tuple(r.itinerary)), r.leg)
+        for r in result
+    ]
+
+
+def mark_sent(connection: Connection, cohort_id: int, *, epoch: int, incarnation: str) -> None:
+    """Note which broker carries the cohort."""
+    connection.execute(
+        text("UPDATE cohorts SET incarnation = :incarnation WHERE id = :id AND epoch = :epoch"),
+        {"id": cohort_id, "epoch": epoch, "incarnation": incarnation},
+    )
+
+
+def _take(connection: Connection, lane: str, size: int) -> list[Waiting]:
+    """Due runs of the lane, locked: an equal share per waiting tenant first, then whoever waits longest."""
+    tenants = connection.execute(
+        text(f"{WAITING_TENANTS} SELECT tenant_id FROM waiting"), {"lane": lane}
+    ).scalars()
+    names = list(tenants)
+    if not names:
+        return []
+    taken = _take_share(connection, lane, names, max(1, size // len(names)), size, [])
+    if len(names) > 1 and len(taken) < size:
+        left = size - len(taken)
+        taken += _take_share(connection, lane, names, left, left, [run.id for run in taken])
+    return taken
+
+
+def _take_share(
+    connection: Connection, lane: str, tenants: list[str], share: int, limit: int, but: list[int]
+) -> list[Waiting]:
+    result = connection.execute(
+        text("""
+            SELECT r.id, r.saga, r.version, r.direction, r.stage, r.touched, r.undone
+            FROM unnest(CAST(:tenants AS text[])) t(tenant_id) CROSS JOIN LATERAL (
+                SELECT * FROM runs WHERE state = 'w' AND lane = :lane AND tenant_id = t.tenant_id COLLATE "C"
+                AND due_at <= now() AND id <> ALL(CAST(:but AS bigint[]))
+                ORDER BY due_at, id LIMIT :share FOR UPDATE SKIP LOCKED
+            ) r ORDER BY r.due_at, r.id LIMIT :limit
+        """),
+        {"tenants": tenants, "lane": lane, "share": share, "limit": limit, "but": but},
+    )
+    return [Waiting(r[0], r[1], r[2], Direction(r[3]), r[4], r[5], r[6]) for r in result]
+
+
+def _depart(connection: Connection, cohort: Cohort, leaving: Sequence[Departure]) -> None:
+    values: list[dict[str, Any]] = [
+        {
+            "id": d.id,
+            "state": d.state,
+            "direction": d.direction,
+            "stage": d.stage,
+            "done": d.done,
+            "touched": d.touched,
+            "undone": d.undone,
+            "attempts": d.attempts,
+            "lane": d.lane,
+            "due_in_s": d.due_in_s,
+            "failure": d.failure,
+        }
+        for d in sorted(leaving, key=lambda d: d.id)
+    ]
+    lanes = {d.lane for d in leaving if d.state is RunState.WAITING}
+    for lane in sorted(lanes):
+        open_lane(connection, lane, slots=1)
+    # retries come due in quarters of a second, so that they travel together
+    connection.execute(
+        text("""
+            UPDATE runs r SET state = d.state, direction = d.direction, stage = d.stage, done = d.done,
+                touched = d.touched, undone = d.undone, attempts = d.attempts, lane = d.lane,
+                due_at = CASE WHEN d.due_in_s > 0 THEN date_bin('250 ms',
+                    now() + make_interval(secs => d.due_in_s) + interval '250 ms', 'epoch') ELSE now() END,
+                failure = coalesce(d.failure, r.failure), cohort_id = NULL, updated_at = clock_timestamp()
+            FROM json_to_recordset(CAST(:rows AS json)) AS d(id bigint, state "char", direction "char",
+                stage smallint, done integer, touched integer, undone integer, attempts smallint, lane text,
+                due_in_s double precision, failure jsonb)
+            WHERE r.id = d.id AND r.cohort_id = :cohort
+        """),
+        {"rows": rows(values), "cohort": cohort.id},
+    )

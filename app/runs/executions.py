@@ -1,0 +1,234 @@
+"""
+Step executions: begun and finished by compare-and-set on (cohort, epoch, step).
+
+The row is the intent, committed before the call. A lease covers the execution, not the waiting.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from app.database import rows
+from app.runs.model import Cohort, Direction, LostCohort, Member, Outcome, Outcomes, StepPassed
+
+LEASE_S = 3.0
+HEARTBEAT_S = 1.0
+
+_BEGIN = text("""
+    WITH cohort AS (
+        SELECT * FROM cohorts WHERE id = :cohort AND epoch = :epoch AND ended_at IS NULL
+    ), begun AS (
+        INSERT INTO executions (cohort_id, step, epoch, executor, lease_until)
+        SELECT id, :step, epoch, :executor, clock_timestamp() + make_interval(secs => :lease)
+        FROM cohort WHERE itinerary[leg + 1] = :stage
+        ON CONFLICT (cohort_id, step) DO UPDATE
+            SET epoch = excluded.epoch, executor = excluded.executor, lease_until = excluded.lease_until,
+                started_at = clock_timestamp(), starts = executions.starts + 1
+            WHERE executions.finished_at IS NULL
+                AND (executions.epoch < excluded.epoch OR executions.executor = excluded.executor)
+        RETURNING starts
+    )
+    SELECT cohort.id, cohort.epoch, cohort.saga, cohort.version, cohort.direction, cohort.lane, cohort.itinerary,
+        cohort.leg, cohort.members, begun.starts,
+        EXISTS (SELECT FROM executions e WHERE e.cohort_id = cohort.id AND e.step = :step
+            AND e.finished_at IS NOT NULL) AS finished
+    FROM cohort LEFT JOIN begun ON true
+""")
+
+
+def begin(
+    connection: Connection,
+    *,
+    cohort_id: int,
+    epoch: int,
+    stage: int,
+    step: int,
+    executor: str,
+    lease_s: float = LEASE_S,
+) -> tuple[Cohort, int]:
+    """
+    Write the intent of one step of a cohort.
+
+    :param stage: position of the step's stage in the saga's direction
+    :return: the cohort, and how often the step has been started in it
+    :raises StepPassed: if it has been finished already
+    :raises LostCohort: if another epoch leads the cohort, it has ended, is not there yet, or the step is running
+    """
+    row = connection.execute(
+        _BEGIN,
+        {
+            "cohort": cohort_id,
+            "epoch": epoch,
+            "stage": stage,
+            "step": step,
+            "executor": executor,
+            "lease": lease_s,
+        },
+    ).one_or_none()
+    if row is None:
+        raise LostCohort(cohort_id=cohort_id, epoch=epoch)
+    if row.starts is None:
+        if row.finished or stage in row.itinerary[: row.leg]:
+            raise StepPassed(cohort_id=cohort_id, step=step)
+        raise LostCohort(cohort_id=cohort_id, epoch=epoch)
+    return _cohort(row), row.starts
+
+
+def lock(connection: Connection, *, cohort_id: int, epoch: int, exclusively: bool) -> Cohort:
+    """
+    The cohort, kept from any other epoch until the transaction ends.
+
+    :raises LostCohort: if another epoch leads it or it has ended
+    """
+    strength = "UPDATE" if exclusively else "SHARE"
+    row = connection.execute(
+        text(f"SELECT * FROM cohorts WHERE id = :id AND epoch = :epoch AND ended_at IS NULL FOR {strength}"),
+        {"id": cohort_id, "epoch": epoch},
+    ).one_or_none()
+    if row is None:
+        raise LostCohort(cohort_id=cohort_id, epoch=epoch)
+    return _cohort(row)
+
+
+def members(
+    connection: Connection, cohort: Cohort, *, reads: Sequence[str] = (), uses: Sequence[tuple[str, int]] = ()
+) -> list[Member]:
+    """
+    The cohort's live runs, in id order.
+
+    :param reads: columns of `uoop_orders` that go into `given`
+    :param uses: (name, step number) of earlier steps whose latest detail goes into `given` under that name
+    """
+    columns = "".join(f", o.{column}" for column in reads)
+    details = "".join(f', d{number}.detail AS "{name}"' for name, number in uses)
+    laterals = "".join(_latest_detail(number) for _, number in uses)
+    orders = "JOIN uoop_orders o ON o.id = r.order_id" if reads else ""
+    result = connection.execute(
+        text(
+            "SELECT r.id, r.order_id, r.tenant_id, r.done, r.touched, r.undone, r.attempts, r.generation, "
+            f"r.not_after, to_timestamp((r.id >> 21) / 1000.0) AS created_at, r.failure{columns}{details} "
+            f"FROM runs r {orders}{laterals} "
+            "WHERE r.id = ANY(:ids) AND r.cohort_id = :cohort ORDER BY r.id"
+        ),
+        {"ids": list(cohort.members), "cohort": cohort.id},
+    )
+    names = [*reads, *(name for name, _ in uses)]
+    return [_member(tuple(row), names) for row in result]
+
+
+def finish(
+    connection: Connection, *, cohort_id: int, epoch: int, step: int, executor: str, outcomes: Outcomes
+) -> None:
+    """
+    Close the intent and keep one outcome per order.
+
+    :raises LostCohort: if this executor's epoch was overtaken
+    """
+    closed = connection.execute(
+        text(
+            "UPDATE executions SET finished_at = clock_timestamp() WHERE cohort_id = :cohort AND step = :step "
+            "AND epoch = :epoch AND executor = :executor AND finished_at IS NULL"
+        ),
+        {"cohort": cohort_id, "step": step, "epoch": epoch, "executor": executor},
+    )
+    if closed.rowcount != 1:
+        raise LostCohort(cohort_id=cohort_id, epoch=epoch)
+    if not outcomes:
+        return
+    connection.execute(
+        text(
+            "INSERT INTO outcomes (run_id, cohort_id, step, verdict, code, provider, detail) "
+            "SELECT run_id, :cohort, :step, verdict, code, provider, detail "
+            'FROM json_to_recordset(CAST(:rows AS json)) AS o(run_id bigint, verdict "char", code text, '
+            "provider text, detail json)"
+        ),
+        {
+            "cohort": cohort_id,
+            "step": step,
+            "rows": rows([_row(run_id, o) for run_id, o in outcomes.items()]),
+        },
+    )
+
+
+def hold(connection: Connection, *, cohort_id: int, step: int, executor: str) -> None:
+    """
+    Keep the execution from being taken over until the transaction ends.
+
+    :raises LostCohort: if it has been
+    """
+    held = connection.execute(
+        text(
+            "SELECT FROM executions WHERE cohort_id = :cohort AND step = :step AND executor = :executor "
+            "AND finished_at IS NULL FOR SHARE"
+        ),
+        {"cohort": cohort_id, "step": step, "executor": executor},
+    )
+    if held.one_or_none() is None:
+        raise LostCohort(cohort_id=cohort_id)
+
+
+def finished_by(connection: Connection, *, cohort_id: int, step: int, executor: str) -> bool:
+    """Whether this very executor has finished the step: asked when the answer to its commit was lost."""
+    found = connection.execute(
+        text(
+            "SELECT FROM executions WHERE cohort_id = :cohort AND step = :step AND executor = :executor "
+            "AND finished_at IS NOT NULL"
+        ),
+        {"cohort": cohort_id, "step": step, "executor": executor},
+    )
+    return found.one_or_none() is not None
+
+
+def heartbeat(
+    connection: Connection, held: Sequence[tuple[int, int, str]], *, lease_s: float = LEASE_S
+) -> None:
+    """Prolong the leases of (cohort, step, executor) that are still being executed."""
+    connection.execute(
+        text(
+            "UPDATE executions e SET lease_until = clock_timestamp() + make_interval(secs => :lease) "
+            "FROM json_to_recordset(CAST(:rows AS json)) AS h(cohort_id bigint, step smallint, executor text) "
+            "WHERE (e.cohort_id, e.step, e.executor) = (h.cohort_id, h.step, h.executor) AND e.finished_at IS NULL"
+        ),
+        {
+            "lease": lease_s,
+            "rows": rows([{"cohort_id": c, "step": s, "executor": x} for c, s, x in held]),
+        },
+    )
+
+
+def _member(row: Sequence[Any], names: Sequence[str]) -> Member:
+    fixed = len(row) - len(names)
+    arguments: list[Any] = [*row[:fixed], dict(zip(names, row[fixed:], strict=True))]
+    return Member(*arguments)
+
+
+def _cohort(row: Any) -> Cohort:
+    return Cohort(
+        id=row.id,
+        epoch=row.epoch,
+        saga=row.saga,
+        version=row.version,
+        direction=Direction(row.direction),
+        lane=row.lane,
+        itinerary=tuple(row.itinerary),
+        leg=row.leg,
+        members=tuple(row.members),
+    )
+
+
+def _latest_detail(number: int) -> str:
+    return (
+        f" LEFT JOIN LATERAL (SELECT detail FROM outcomes x WHERE x.run_id = r.id AND x.step = {number} "
+        f"AND x.detail IS NOT NULL ORDER BY x.cohort_id DESC LIMIT 1) d{number} ON true"
+    )
+
+
+def _row(run_id: int, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "verdict": outcome.verdict,
+        "code": outcome.code,
+        "provider": outcome.provider,
+        "detail": outcome.detail,
+    }

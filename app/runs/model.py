@@ -1,0 +1,147 @@
+"""
+States and value objects of runs and cohorts.
+
+    waiting --claim--> travelling --advance--> ended
+       ^                   |
+       +---- retry, undo --+--> parked (needs a person)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from app import errors
+
+
+class RunState(StrEnum):
+    WAITING = "w"  # in its lane, due at some time
+    TRAVELLING = "t"  # a member of a cohort
+    ENDED = "e"  # nothing more will happen
+    PARKED = "p"  # nothing more will happen unless a person acts
+
+
+class Direction(StrEnum):
+    FORWARD = "f"
+    BACKWARD = "b"  # compensating
+
+
+class Verdict(StrEnum):
+    """What a step says of one order."""
+
+    DONE = "d"
+    UNDONE = "u"
+    REJECTED = "r"  # refused for good: never retried
+    UNAVAILABLE = "n"  # surely without effect: tried again later
+    IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
+
+
+FRONT = "front"
+RETRY = "retry"
+COMPENSATION = "compensation"
+
+
+def provider_lane(name: str) -> str:
+    """The lane of the orders that wait for one slow or silent provider."""
+    return f"provider:{name}"
+
+
+def is_provider_lane(lane: str) -> bool:
+    return lane.startswith("provider:")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    One order's result of one step.
+
+    :param code: stable reason, for every verdict but DONE and UNDONE
+    :param detail: what later steps and readers need, as JSON
+    :param provider: who was silent or unavailable; sends the order into that provider's lane
+    """
+
+    verdict: Verdict
+    code: str | None = None
+    detail: Mapping[str, Any] | None = None
+    provider: str | None = None
+
+
+DONE = Outcome(Verdict.DONE)
+UNDONE = Outcome(Verdict.UNDONE)
+
+Outcomes = Mapping[int, Outcome]  # by run id
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One run in a cohort, with the columns of its order that the step reads (`given`)."""
+
+    run_id: int
+    order_id: str
+    tenant_id: str
+    done: int
+    touched: int
+    undone: int
+    attempts: int
+    generation: int
+    not_after: datetime
+    created_at: datetime
+    failure: Mapping[str, Any] | None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Runs that travel together, as one epoch's carrier sees them."""
+
+    id: int
+    epoch: int
+    saga: str
+    version: int
+    direction: Direction
+    lane: str
+    itinerary: tuple[int, ...]
+    leg: int
+    members: tuple[int, ...]
+
+    @property
+    def stage(self) -> int:
+        return self.itinerary[self.leg]
+
+    @property
+    def at_last_leg(self) -> bool:
+        return self.leg == len(self.itinerary) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """How one run leaves its cohort."""
+
+    id: int
+    state: RunState
+    direction: Direction
+    stage: int
+    done: int
+    touched: int
+    undone: int
+    attempts: int = 0
+    lane: str = FRONT
+    due_in_s: float = 0.0
+    failure: Mapping[str, Any] | None = None
+
+    @property
+    def ends_in_failure(self) -> bool:
+        return self.state is RunState.ENDED and self.failure is not None
+
+
+class LostCohort(errors.Conflict):
+    """This carrier no longer leads the cohort: another epoch does, or it has ended."""
+
+    code = "lost-cohort"
+
+
+class StepPassed(errors.Conflict):
+    """The step has been finished already: the carrier may go on to the next."""
+
+    code = "step-passed"

@@ -1,0 +1,1 @@
+"""Who the platform works for, and by which keys they come in."""

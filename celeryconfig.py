@@ -1,0 +1,64 @@
+"""Celery's settings. Everything that depends on the place comes from the UOOP_* environment."""
+
+from infra.settings import Settings
+from tasks import names
+
+_settings = Settings.load()
+
+broker_url = _settings.broker_url.get_secret_value()
+result_backend = _settings.results_url.get_secret_value()
+
+accept_content = ["json"]
+task_serializer = result_serializer = "json"
+task_default_queue = names.STEPS
+task_create_missing_queues = True
+task_routes = {
+    names.CLAIM: {"queue": names.CONTROL},
+    names.SWEEP: {"queue": names.CONTROL},
+    names.RECONCILE: {"queue": names.CONTROL},
+    names.MAINTAIN: {"queue": names.CONTROL},
+    names.RELAY: {"queue": names.OUTBOX},
+}
+
+# Every task is harmless when repeated, so a message is acknowledged after the work.
+task_acks_late = True
+worker_prefetch_multiplier = 1
+task_ignore_result = True
+task_store_errors_even_if_ignored = False
+result_expires = 600
+result_chord_expires = 600
+task_soft_time_limit = 45
+task_time_limit = 60
+
+# The visibility timeout stays above the longest task and is never the way of recovery.
+broker_transport_options = {
+    "visibility_timeout": 300,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "queue_order_strategy": "priority",
+}
+result_backend_transport_options = {"retry_policy": {"timeout": 2.0}}
+redis_socket_timeout = 5
+redis_socket_connect_timeout = 2
+redis_retry_on_timeout = True
+redis_backend_health_check_interval = 10
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+worker_hijack_root_logger = False
+worker_send_task_events = _settings.flower
+task_send_sent_event = False
+worker_soft_shutdown_timeout = 5
+timezone = "UTC"
+
+beat_schedule = {
+    "claim": {"task": names.CLAIM, "schedule": 0.5},
+    "sweep": {"task": names.SWEEP, "schedule": 1.0},
+    "relay": {"task": names.RELAY, "schedule": 1.0},
+    "reconcile": {"task": names.RECONCILE, "schedule": 5.0},
+    "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},
+}
+beat_max_loop_interval = 0.5

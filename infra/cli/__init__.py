@@ -1,0 +1,24 @@
+"""
+The command ``uoop``. A module here is a group of commands; registering one is one line below.
+
+What the platform foresees becomes one line on stderr and exit code 2.
+"""
+
+import sys
+
+import typer
+
+from app import errors
+from infra.cli import stack
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+stack.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except errors.UoopError as error:
+        print(f"uoop: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,100 @@
+"""up, down, ps, logs, settings: the processes of this machine."""
+
+import json
+import sys
+import time
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra import running
+from infra import settings as settings_module
+from infra.settings import Settings
+from infra.supervisor import logs as process_logs
+from infra.supervisor import state
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (up, down, ps, logs, settings):
+        app.command()(command)
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return when everything is ready.")] = False,
+) -> None:
+    """Start everything; Ctrl-C, or `uoop down`, stops it."""
+    chosen = Settings.load()
+    if detach:
+        running.up_detached(chosen)
+        _say_ready(running.connected(chosen))
+    else:
+        running.up(chosen, on_ready=_say_ready, tell=_say)
+
+
+def down() -> None:
+    """Stop everything, also what a killed supervisor left."""
+    chosen = Settings.load()
+    _say("stopped" if running.down(chosen) else f"nothing runs on {chosen.home}")
+
+
+def ps(
+    as_json: Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")] = False,
+) -> None:
+    """Show what runs."""
+    chosen = Settings.load()
+    rows = [_shown(row) for row in running.rows(chosen)]
+    if as_json:
+        print(json.dumps(rows))
+    elif not rows:
+        _say(f"nothing runs on {chosen.home}")
+    else:
+        table = Table(*rows[0], box=None)
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        Console().print(table)
+
+
+def logs(
+    name: Annotated[str, typer.Argument(help="A process of `uoop ps`.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+) -> None:
+    """Show a process's log."""
+    home = Settings.load().home
+    for line in process_logs.tail(home, name, lines):
+        print(line)
+    if follow:
+        with suppress(KeyboardInterrupt):
+            for piece in process_logs.follow(home, name):
+                print(piece, end="", flush=True)
+
+
+def settings() -> None:
+    """Print every setting as a Markdown table."""
+    print(settings_module.table(), end="")
+
+
+def _shown(row: state.Row) -> dict[str, object]:
+    return {
+        "name": row.name,
+        "pid": row.pid,
+        "port": row.port,
+        "restarts": row.restarts,
+        "uptime_s": None if row.since is None else round(time.time() - row.since, 1),
+        "state": row.state,
+    }
+
+
+def _say(line: str) -> None:
+    """Tell whoever still listens: a closed terminal must not end the supervisor."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _say_ready(settings: Settings) -> None:
+    key = settings.home / "api-key"
+    _say(f"ready: http://{settings.host}:{settings.port} (the API key is in {key})")

@@ -1,0 +1,74 @@
+"""The answer to /metrics: what all processes counted, and gauges read from the stores at that moment."""
+
+import os
+from collections.abc import Iterator
+
+import redis
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.runs.pressure import oldest_age_s
+from tasks import names
+
+QUEUES = (names.STEPS, names.PARTNER, names.OPTIMIZER, names.CONTROL, names.OUTBOX)
+
+_GAUGES = """
+    SELECT (SELECT count(*) FROM slots WHERE cohort_id IS NOT NULL) AS cohorts_in_flight,
+        (SELECT count(*) FROM (SELECT FROM runs WHERE state = 'w' LIMIT 100000) w) AS runs_waiting,
+        (SELECT count(*) FROM runs WHERE state = 'p') AS runs_parked,
+        (SELECT count(*) FROM (SELECT FROM outbox_in LIMIT 100000) o) AS events_unsequenced,
+        (SELECT coalesce(max(q.pos - s.pos), 0) FROM sinks s, outbox_sequencer q) AS events_unpublished
+"""
+_MEANINGS = {
+    "cohorts_in_flight": "Cohorts under way.",
+    "runs_waiting": "Runs that wait in a lane, counted up to 100,000.",
+    "runs_parked": "Runs that need a person.",
+    "events_unsequenced": "Events committed but not yet in the log, counted up to 100,000.",
+    "events_unpublished": "Events in the log that the slowest sink has not taken.",
+}
+
+
+class Stores(Collector):
+    """Gauges that stand in Postgres and in the broker."""
+
+    def __init__(self, db: Engine, broker: "redis.Redis") -> None:
+        self._db, self._broker = db, broker
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._from_postgres()
+        yield from self._from_broker()
+
+    def _from_postgres(self) -> Iterator[Metric]:
+        try:
+            with self._db.connect() as connection:
+                row = connection.execute(text(_GAUGES)).one()
+                age_s = oldest_age_s(connection)
+        except SQLAlchemyError:
+            return  # missing gauges say it
+        for name, meaning in _MEANINGS.items():
+            yield GaugeMetricFamily(f"uoop_{name}", meaning, value=getattr(row, name))
+        yield GaugeMetricFamily(
+            "uoop_oldest_waiting_seconds", "Age of the oldest due run at the front.", value=age_s
+        )
+
+    def _from_broker(self) -> Iterator[Metric]:
+        depths = GaugeMetricFamily("uoop_queue_depth", "Messages in a worker queue.", labels=["queue"])
+        try:
+            for queue in QUEUES:
+                depths.add_metric([queue], float(self._broker.llen(queue)))
+        except redis.RedisError:
+            return
+        yield depths
+
+
+def expose(db: Engine, broker: "redis.Redis") -> tuple[bytes, str]:
+    """:return: the exposition and its content type"""
+    registry = CollectorRegistry()
+    registry.register(Stores(db, broker))
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+    return generate_latest(registry) + generate_latest(REGISTRY), CONTENT_TYPE_LATEST

@@ -1,0 +1,33 @@
+"""What Prometheus is told: counted in every process, gathered by the API, with gauges read from the stores."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from prometheus_client import Counter, Histogram
+
+from app.outbox.model import Event, EventType
+
+DURATION = Histogram(
+    "order_processing_duration",
+    "Seconds from the acceptance of an order to its terminal state.",
+    ["status"],
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 120.0, 900.0),
+)
+PROCESSED = Counter("orders_processed", "Orders that reached CONFIRMED, FAILED or CANCELLED.", ["status"])
+ERRORS = Counter("order_processing_errors", "Orders that were not fulfilled, by reason.", ["code"])
+DELIVERED = Counter("events_delivered", "Events that a sink has taken.", ["type"])
+
+_TERMINAL = {EventType.CONFIRMED, EventType.FAILED, EventType.CANCELLED}
+
+
+def observe_events(events: Sequence[Event]) -> None:
+    """Count what has happened, as it is published."""
+    for event in events:
+        DELIVERED.labels(event.type).inc()
+        if event.type in _TERMINAL:
+            status = event.data["status"]
+            taken_s = (event.at - datetime.fromisoformat(event.data["accepted_at"])).total_seconds()
+            DURATION.labels(status).observe(taken_s)
+            PROCESSED.labels(status).inc()
+            if event.type != EventType.CONFIRMED:
+                ERRORS.labels(event.data["code"]).inc()

@@ -1,0 +1,44 @@
+"""The providers file that ``up`` writes for the sandbox when no other is named."""
+
+import json
+
+from infra import kept
+from infra.settings import Settings
+
+_PROVIDERS: tuple[dict[str, object], ...] = (
+    {"name": "benefit", "kind": "payment", "bulk": True},
+    {"name": "kitchens", "kind": "restaurant", "bulk": True},
+    {
+        "name": "swift",
+        "kind": "delivery",
+        "bulk": True,
+        "base_fee": "0.700",
+        "per_km": "0.100",
+        "speed_m_per_min": 320,
+    },
+    {
+        "name": "falcon",
+        "kind": "delivery",
+        "bulk": True,
+        "base_fee": "0.500",
+        "per_km": "0.150",
+        "speed_m_per_min": 380,
+    },
+    {
+        "name": "dhow",
+        "kind": "delivery",
+        "bulk": False,
+        "base_fee": "0.400",
+        "per_km": "0.120",
+        "speed_m_per_min": 250,
+    },
+)
+
+
+def write_providers(settings: Settings) -> None:
+    """Write the file that ``settings.providers`` names, and make the tokens where there are none."""
+    token = kept.secret(settings.home / "provider-token")
+    kept.secret(settings.home / "sandbox-token")
+    address = f"http://{kept.LOOPBACK}:{settings.sandbox_port}"
+    declared = [one | {"url": f"{address}/{one['name']}", "token": token} for one in _PROVIDERS]
+    kept.write(settings.providers, json.dumps({"providers": declared}, indent=1) + "\n")

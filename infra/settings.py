@@ -1,0 +1,198 @@
+"""
+The settings: read once from ``UOOP_*`` variables, then frozen.
+
+An empty database or Redis URL means the embedded one; ``infra.stack`` fills it in before anything connects.
+"""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app import errors
+
+PREFIX = "UOOP_"
+REDIS_ROLES = ("broker", "results", "ledger", "cache", "events")  # the position is the role's database number
+
+
+class SettingsRefused(errors.Rejected):
+    """A setting is wrong."""
+
+    code = "settings-refused"
+
+    def __str__(self) -> str:
+        return "; ".join(str(problem) for problem in self.data.values())
+
+
+class Settings(BaseSettings):
+    """
+    What can be set, with its meaning; docs/settings.md is generated from here.
+
+    Durations carry their unit in the name. Ports of 0 mean a free one, which ``uoop ps`` shows.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(
+        default=Path(".uoop"), description="Folder of all data, logs, keys and embedded servers"
+    )
+    host: str = Field(default="127.0.0.1", description="Address that the API listens on")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of the API")
+
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Postgres, `postgresql://user:password@host/name`; empty: the embedded one",
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr(""), description="Redis, `redis://:password@host:6379`; empty: the embedded one"
+    )
+    broker_url: SecretStr = Field(
+        default=SecretStr(""), description="Redis of Celery's messages; empty: UOOP_REDIS_URL, database 0"
+    )
+    results_url: SecretStr = Field(
+        default=SecretStr(""), description="Redis of Celery's results; empty: UOOP_REDIS_URL, database 1"
+    )
+    ledger_url: SecretStr = Field(
+        default=SecretStr(""), description="Redis of capacity holds; empty: UOOP_REDIS_URL, database 2"
+    )
+    cache_url: SecretStr = Field(
+        default=SecretStr(""), description="Redis of cached statuses; empty: UOOP_REDIS_URL, database 3"
+    )
+    events_url: SecretStr = Field(
+        default=SecretStr(""), description="Redis of the event stream; empty: UOOP_REDIS_URL, database 4"
+    )
+    providers: Path = Field(
+        default=Path("providers.json"),
+        description="File naming the providers; by default in UOOP_HOME and written for the sandbox",
+    )
+
+    api_workers: int = Field(default=1, ge=1, description="Processes of the API")
+    api_threads: int = Field(default=32, ge=1, description="Threads of each API process")
+    step_processes: int = Field(default=2, ge=1, description="Processes that run saga steps")
+    partner_processes: int = Field(default=2, ge=1, description="Processes that run partner lanes")
+    optimizer_processes: int = Field(default=1, ge=1, description="Processes that plan")
+    control_processes: int = Field(default=3, ge=1, description="Processes that claim, sweep and relay")
+
+    front_slots: int = Field(default=3, ge=1, description="Cohorts in flight in the front lane")
+    cohort_size: int = Field(default=1000, ge=1, le=10_000, description="Most orders that travel together")
+    lane_interval_ms: int = Field(default=100, ge=0, description="Least time between two cohorts of one lane")
+    slot_capacity: int = Field(
+        default=1000, ge=0, description="Orders per quarter of an hour in a restaurant that nobody told of"
+    )
+    shed_above_ms: int = Field(
+        default=1000, ge=1, description="Age of the oldest waiting order above which new ones are turned away"
+    )
+    order_deadline_s: int = Field(default=900, ge=1, description="Time in which an order ends or is parked")
+    drain_s: float = Field(
+        default=15, ge=1, description="Time that a stop may take before processes are killed"
+    )
+
+    flower: bool = Field(default=True, description="Whether Flower runs")
+    flower_port: int = Field(default=0, ge=0, le=65535, description="Port of Flower, on loopback")
+    sandbox: bool = Field(default=True, description="Whether the provider sandbox runs")
+    sandbox_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of the provider sandbox, on loopback"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged"
+    )
+
+    @classmethod
+    def load(cls) -> Self:
+        """
+        Read the environment.
+
+        :raises SettingsRefused: if a ``UOOP_*`` variable is unknown or has a wrong value
+        """
+        _refuse_unknown()
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsRefused(**_problems(error)) from error
+
+    @field_validator("home", "providers")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, url: SecretStr) -> SecretStr:
+        scheme, _, rest = url.get_secret_value().partition("://")
+        if scheme and scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
+            raise ValueError("a Postgres URL begins with postgresql://")
+        return SecretStr(f"postgresql+psycopg2://{rest}" if scheme else "")
+
+    @field_validator("redis_url", *(f"{role}_url" for role in REDIS_ROLES))
+    @classmethod
+    def _redis(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and urlsplit(text).scheme not in {"redis", "rediss"}:
+            raise ValueError("a Redis URL begins with redis:// or rediss://")
+        return url
+
+    @model_validator(mode="after")
+    def _derive(self) -> Self:
+        """Fill in what follows from other values; it does not count as given, so it follows them again."""
+        derived: dict[str, Path | SecretStr] = {"providers": self.home / "providers.json"}
+        derived.update(_role_urls(self.redis_url.get_secret_value()))
+        self.__dict__.update({name: derived[name] for name in derived.keys() - self.model_fields_set})
+        return self
+
+    def with_values(self, **values: object) -> Self:
+        """The same settings with some values given: they win over the environment and are checked alike."""
+        return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | values)
+
+    def environment(self) -> dict[str, str]:
+        """Every setting as a variable, secrets in clear: what a child process is given."""
+        return {PREFIX + name.upper(): _plain(getattr(self, name)) for name in type(self).model_fields}
+
+
+def table() -> str:
+    """The settings as a Markdown table, one line each."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        lines.append(f"| `{PREFIX}{name.upper()}` | {_shown(field.default)} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _role_urls(redis_url: str) -> dict[str, Path | SecretStr]:
+    if not redis_url:
+        return {}
+    return {
+        f"{role}_url": SecretStr(urlsplit(redis_url)._replace(path=f"/{number}").geturl())
+        for number, role in enumerate(REDIS_ROLES)
+    }
+
+
+def _refuse_unknown() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            close = difflib.get_close_matches(name.upper(), known, n=1)
+            meant = f"did you mean {close[0]}?" if close else "`uoop settings` lists all"
+            raise SettingsRefused(unknown=f"{name} is not a setting: {meant}")
+
+
+def _problems(error: ValidationError) -> dict[str, str]:
+    """One line per wrong variable; the value is left out, since it may hold a password."""
+    found = {}
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        found[name] = f"{PREFIX}{name.upper()} is wrong: {problem['msg'].removeprefix('Value error, ')}"
+    return found
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _shown(default: object) -> str:
+    text = _plain(default)
+    return f"`{text}`" if text else ""

@@ -1,0 +1,183 @@
+"""
+What runs on one machine, as data built from the settings.
+
+Starting goes in stages: Postgres and Redis; migrations, first key and sandbox; all that works with them.
+Stopping closes the doors first (API, beat), lets the workers finish, then ends what they use, Postgres last.
+"""
+
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+from infra import kept
+from infra.embedded import postgres, redis
+from infra.settings import Settings
+from infra.supervisor import Process, Trace, readiness
+
+WORKERS = {  # name -> the queues it consumes, first ones first, and the setting that says how many processes
+    "worker-steps": (("steps",), "step_processes"),
+    "worker-partner": (("partner",), "partner_processes"),
+    "worker-optimizer": (("optimizer",), "optimizer_processes"),
+    "worker-control": (("control", "outbox"), "control_processes"),
+}
+_PREPARE = "from infra import bootstrap, settings; bootstrap.prepare(settings.Settings.load())"
+
+
+def processes(settings: Settings) -> tuple[Process, ...]:
+    """The platform's own processes, for settings in which every URL and port is filled in."""
+    env = bare_environment() | settings.environment()
+    python = (sys.executable, "-m")
+    listed = [
+        Process(
+            name="prepare",
+            command=(sys.executable, "-c", _PREPARE),
+            env=env,
+            stage=1,
+            stop_stage=0,
+            stop_share=0.3,
+            once=True,
+        ),
+        Process(
+            name="api",
+            command=(*python, "granian", *_granian_flags(settings), "infra.api:application"),
+            env=env,
+            stage=2,
+            stop_stage=0,
+            stop_share=0.3,
+            port=settings.port,
+            ready=partial(readiness.http_ok, _reachable(settings.host), settings.port, "/readyz"),
+        ),
+        Process(
+            name="beat",
+            command=(*python, "infra.beat"),
+            env=env,
+            stage=2,
+            stop_stage=0,
+            stop_share=0.3,
+        ),
+        *(_worker(settings, env, name) for name in WORKERS),
+    ]
+    if settings.sandbox:
+        listed.append(
+            Process(
+                name="sandbox",
+                command=(*python, "infra.sandbox"),
+                env=env,
+                stage=1,
+                stop_stage=2,
+                stop_share=0.9,
+                port=settings.sandbox_port,
+                ready=partial(readiness.port_open, kept.LOOPBACK, settings.sandbox_port),
+            )
+        )
+    if settings.flower:
+        listed.append(_flower(settings, env))
+    return tuple(listed)
+
+
+def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
+    queues, size = WORKERS[name]
+    return Process(
+        name=name,
+        command=(
+            *(sys.executable, "-m", "celery", "-A", "infra.worker", "worker"),
+            *("-Q", ",".join(queues), "-n", f"{name}@%h", "-c", str(getattr(settings, size))),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat", "-E"),
+            *("--loglevel", settings.log_level),
+        ),
+        env=env,
+        stage=2,
+        stop_stage=1,
+        stop_share=0.8,
+        worker=True,
+    )
+
+
+def _flower(settings: Settings, env: dict[str, str]) -> Process:
+    password = kept.secret(settings.home / "flower-password")
+    return Process(
+        name="flower",
+        command=(
+            *(sys.executable, "-m", "celery", "-A", "infra.worker", "flower"),
+            *(f"--address={kept.LOOPBACK}", f"--port={settings.flower_port}"),
+        ),
+        env=env | {"FLOWER_BASIC_AUTH": f"uoop:{password}"},  # a command line is seen by all
+        stage=2,
+        stop_stage=2,
+        stop_share=0.9,
+        port=settings.flower_port,
+        ready=partial(readiness.port_open, kept.LOOPBACK, settings.flower_port),
+    )
+
+
+def _granian_flags(settings: Settings) -> tuple[str, ...]:
+    return (
+        *("--interface", "wsgi", "--http", "1", "--no-ws"),
+        *("--host", settings.host, "--port", str(settings.port)),
+        *("--workers", str(settings.api_workers), "--blocking-threads", str(settings.api_threads)),
+        *("--backlog", "2048", "--backpressure", "2048"),  # above the connections that clients keep open
+        *("--respawn-failed-workers", "--respawn-interval", "0.5"),
+        *("--workers-kill-timeout", str(max(1, int(settings.drain_s * 0.25)))),
+        *("--log-level", settings.log_level),
+    )
+
+
+def embed(settings: Settings) -> tuple[Settings, list[Process]]:
+    """
+    Prepare the embedded servers that stand in for external ones; the settings returned name them.
+
+    :raises CannotEmbed: if one cannot run here
+    """
+    urls: dict[str, object] = {}
+    servers = []
+    if not settings.database_url:
+        server = postgres.prepare(settings.home)
+        urls["database_url"] = server.url
+        servers.append(
+            Process(
+                name="postgres",
+                command=server.command,
+                env=bare_environment(),
+                stage=0,
+                stop_stage=3,
+                port=server.port,
+                ready=partial(postgres.is_ready, server.url),
+                ready_within_s=300.0,  # after a kill it first replays its log
+                stop_signal=signal.SIGINT,  # its fast shutdown; SIGTERM would wait for clients
+                before_start=server.clean,
+                trace=traces(settings.home)[0],
+            )
+        )
+    if not settings.redis_url:
+        cache = redis.prepare(settings.home)
+        urls["redis_url"] = cache.url
+        servers.append(
+            Process(
+                name="redis",
+                command=cache.command,
+                env=bare_environment(),
+                stage=0,
+                stop_stage=2,
+                stop_share=0.9,
+                port=cache.port,
+                ready=partial(redis.is_ready, cache.url),
+                ready_within_s=120.0,
+                trace=traces(settings.home)[1],
+            )
+        )
+    return settings.with_values(**urls), servers
+
+
+def traces(home: Path) -> tuple[Trace, Trace]:
+    return Trace("postgres", home / "postgres" / "data"), Trace("redis-server", home / "redis")
+
+
+def bare_environment() -> dict[str, str]:
+    """Our environment without settings: children get those resolved, embedded servers get none."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("UOOP_")}
+
+
+def _reachable(host: str) -> str:
+    return kept.LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - we compare, we do not listen

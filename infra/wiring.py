@@ -1,0 +1,110 @@
+"""Puts the platform together for one process, from its settings."""
+
+import os
+import socket
+from datetime import UTC, datetime
+from functools import partial
+
+import redis
+from celery import Celery
+from sqlalchemy import Engine as Database
+
+from app import database, partitions
+from app.capacity import service as capacity
+from app.capacity.ledger import Ledger
+from app.errors import Unavailable
+from app.fleet.provider import OwnFleet
+from app.optimization.model import OWN_FLEET, Partner
+from app.outbox import sequencer
+from app.outbox.redis_stream import RedisStream
+from app.outbox.relay import Relay
+from app.providers import registry
+from app.providers.port import Kind
+from infra import metrics
+from infra.settings import Settings
+from sagas.backends.celery import CeleryCarrier
+from sagas.definition import Registry
+from sagas.engine import Engine, Limits
+from sagas.fulfill_order import FULFILL_ORDER
+from sagas.heartbeat import Heartbeat
+from sagas.ports import Ports
+from tasks.base import Services
+from tasks.doorbell import RedisDoorbell
+
+SAGAS = Registry(FULFILL_ORDER)
+
+
+def redis_client(url: str) -> "redis.Redis":
+    """A client that cannot hang: 2 s to connect, 5 s for an answer."""
+    return redis.Redis.from_url(
+        url, socket_connect_timeout=2, socket_timeout=5, socket_keepalive=True, health_check_interval=15
+    )
+
+
+def doorbell(settings: Settings, app: Celery) -> RedisDoorbell:
+    return RedisDoorbell(redis_client(settings.broker_url.get_secret_value()), app)
+
+
+def services(settings: Settings, app: Celery) -> Services:
+    """All that tasks call."""
+    db = database.engine(settings.database_url.get_secret_value(), pool_size=4)
+    ledger = Ledger(redis_client(settings.ledger_url.get_secret_value()))
+    bell = doorbell(settings, app)
+    carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
+    limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
+    sink = RedisStream(redis_client(settings.events_url.get_secret_value()))
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    return Services(
+        engine=Engine(_ports(settings, db, ledger), SAGAS, carrier, bell, Heartbeat(db), limits),
+        doorbell=bell,
+        sequence=partial(_sequence, db),
+        relays=(Relay(db, sink, holder=holder, observe=metrics.observe_events),),
+        reconcile=partial(_reconcile, db, ledger),
+        maintain=partial(_maintain, db),
+    )
+
+
+def _ports(settings: Settings, db: Database, ledger: Ledger) -> Ports:
+    providers = registry.load(settings.providers)
+    delivery = providers.of_kind(Kind.DELIVERY)
+    (payment,) = providers.of_kind(Kind.PAYMENT)
+    (restaurants,) = providers.of_kind(Kind.RESTAURANT)
+    configs = (providers.configs[provider.name] for provider in delivery)
+    return Ports(
+        engine=db,
+        ledger=ledger,
+        payment=payment,
+        restaurants=restaurants,
+        delivery={**{provider.name: provider for provider in delivery}, OWN_FLEET: OwnFleet(db)},
+        partners=tuple(
+            Partner(
+                name=config.name,
+                base_fee=float(config.base_fee),
+                per_km=float(config.per_km),
+                speed_m_per_s=config.speed_m_per_min / 60,
+            )
+            for config in configs
+        ),
+        slot_capacity=settings.slot_capacity,
+    )
+
+
+def _sequence(db: Database) -> int:
+    with db.begin() as connection:
+        return sequencer.sequence(connection)
+
+
+def _reconcile(db: Database, ledger: Ledger) -> None:
+    """Rebuild a ledger that has lost its epoch."""
+    with db.begin() as connection:
+        wanted = capacity.epoch(connection)
+    try:
+        if ledger.epoch() != wanted:
+            capacity.rebuild(db, ledger)
+    except Unavailable:
+        return  # Redis is away: nothing can be held meanwhile either
+
+
+def _maintain(db: Database) -> None:
+    with db.begin() as connection:
+        partitions.maintain(connection, now=datetime.now(UTC))

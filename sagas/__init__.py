@@ -1,0 +1,1 @@
+"""What a saga is and how it moves."""

@@ -1,0 +1,1 @@
+"""Who carries a cohort from step to step."""

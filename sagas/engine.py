@@ -1,0 +1,294 @@
+"""
+The engine: takes cohorts through their sagas, one step execution at a time.
+
+Every entry is harmless when repeated, late or overtaken: it begins and ends with a compare-and-set, and says
+by its answer whether the carrier should go on.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from app.doorbell import Bell, Doorbell
+from app.runs import cohorts, executions
+from app.runs.cohorts import Claimed
+from app.runs.model import (
+    Cohort,
+    Direction,
+    LostCohort,
+    Member,
+    Outcome,
+    StepPassed,
+    Verdict,
+    is_provider_lane,
+)
+from sagas import gate, state
+from sagas.definition import Call, Registry, Result, Saga, Step
+from sagas.heartbeat import Heartbeat
+from sagas.ports import Ports
+
+PATIENCE_S = 0.5
+PROVIDER_LANE_PATIENCE_S = 5.0
+DATABASE_PATIENCE_S = 30.0
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class Carrier(Protocol):
+    """Takes a cohort from step to step, as long as nothing breaks."""
+
+    def send(self, claimed: Claimed, *, leg: int) -> None:
+        """Send the cohort on its way from that leg on; may fail, the sweep repairs it."""
+
+    def incarnation(self) -> str:
+        """Names the present life of the broker; another one after it was emptied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    :param cohort_size: runs in one cohort at most
+    :param lane_interval_s: time between two cohorts of one lane at least
+    """
+
+    cohort_size: int = 1000
+    lane_interval_s: float = 0.1
+
+
+class Engine:
+    """Moves runs. One per process; every method opens its own short transactions."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        sagas: Registry,
+        carrier: Carrier,
+        doorbell: Doorbell,
+        heartbeat: Heartbeat,
+        limits: Limits,
+    ) -> None:
+        self._ports, self._sagas, self._carrier, self._doorbell = ports, sagas, carrier, doorbell
+        self._heartbeat, self._limits = heartbeat, limits
+
+    def run_step(self, cohort_id: int, epoch: int, stage: int, step: int) -> bool:
+        """
+        Execute one step of a cohort in its direction.
+
+        :return: whether the carrier goes on to what comes next
+        """
+        executor = uuid.uuid4().hex
+        try:
+            begun = self._patiently(lambda: self._begin(cohort_id, epoch, stage, step, executor))
+        except StepPassed:
+            return True
+        except LostCohort:
+            return False
+        cohort, starts, saga, members, outcomes = begun
+        with self._heartbeat.keeping(cohort_id, step, executor):
+            try:
+                result = self._act(saga.steps[step], cohort, step, executor, members, starts)
+            except LostCohort:
+                return False
+        outcomes = {**outcomes, **result.outcomes}
+        branches = len(saga.travelled(cohort.direction)[stage]) > 1
+        try:
+            return self._patiently(
+                lambda: self._finish(
+                    cohort, saga, step, executor, members, Result(outcomes, result.record), branches
+                )
+            )
+        except LostCohort:
+            # the commit's answer may have been lost, not the commit
+            return self._patiently(lambda: self._was_mine(cohort, step, executor))
+
+    def join(self, cohort_id: int, epoch: int, stage: int) -> bool:
+        """
+        Close a parallel stage: outcomes of its branches decide who travels on.
+
+        :return: whether the carrier goes on
+        """
+        try:
+            return self._patiently(lambda: self._join(cohort_id, epoch, stage))
+        except StepPassed:
+            return True
+        except LostCohort:
+            return False
+
+    def claim(self) -> float | None:
+        """
+        Start a cohort in every lane that has due runs, a free slot, and had its interval.
+
+        :return: seconds until a lane may start again, None if no lane waits for its interval
+        """
+        with self._ports.engine.begin() as connection:
+            lanes = cohorts.due_lanes(connection, interval_s=self._limits.lane_interval_s)
+        waits = [wait_s for wait_s in lanes.values() if wait_s > 0]
+        for lane in (name for name, wait_s in lanes.items() if wait_s <= 0):
+            with self._ports.engine.begin() as connection:
+                claimed = cohorts.claim(
+                    connection, lane, size=self._limits.cohort_size, itinerary=self._itinerary
+                )
+            if claimed:
+                self._send(claimed, leg=0)
+                waits.append(self._limits.lane_interval_s)
+        return min(waits, default=None)
+
+    def sweep(self) -> int:
+        """Send cohorts again whose carrier is gone, in a new epoch. Returns how many."""
+        incarnation = self._carrier.incarnation()
+        with self._ports.engine.begin() as connection:
+            adopted = cohorts.adopt_lost(connection, incarnation=incarnation)
+        for claimed, leg in adopted:
+            log.warning("cohort-resent", cohort_id=claimed.id, epoch=claimed.epoch)
+            self._send(claimed, leg=leg)
+        return len(adopted)
+
+    def _begin(
+        self, cohort_id: int, epoch: int, stage: int, step: int, executor: str
+    ) -> tuple[Cohort, int, Saga, list[Member], dict[int, Outcome]]:
+        with self._ports.engine.begin() as connection:
+            cohort, starts = executions.begin(
+                connection, cohort_id=cohort_id, epoch=epoch, stage=stage, step=step, executor=executor
+            )
+            saga = self._sagas.get(cohort.saga, cohort.version)
+            definition = saga.steps[step]
+            travelling = executions.members(
+                connection,
+                cohort,
+                reads=definition.reads,
+                uses=[(name, saga.numbers[name]) for name in definition.uses],
+            )
+            refused: dict[int, Outcome] = {}
+            if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
+                refused = gate.close(connection, cohort, travelling)
+        members = [
+            m for m in travelling if m.run_id not in refused and state.due_for(m, step, cohort.direction)
+        ]
+        return cohort, starts, saga, members, refused
+
+    def _act(
+        self, step: Step, cohort: Cohort, number: int, executor: str, members: Sequence[Member], starts: int
+    ) -> Result:
+        action = step.action if cohort.direction is Direction.FORWARD else step.compensation
+        if not members or action is None:
+            return Result({})
+        patience_s = PROVIDER_LANE_PATIENCE_S if is_provider_lane(cohort.lane) else PATIENCE_S
+        call = Call(
+            patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
+        )
+        try:
+            return action(self._ports, call, members)
+        except LostCohort:
+            raise
+        except Exception as error:
+            log.exception("step-raised", cohort_id=cohort.id, step=step.name)
+            failed = Outcome(Verdict.UNAVAILABLE, f"raised-{type(error).__name__}")
+            return Result({member.run_id: failed for member in members})
+
+    def _finish(
+        self,
+        cohort: Cohort,
+        saga: Saga,
+        step: int,
+        executor: str,
+        members: Sequence[Member],
+        result: Result,
+        branches: bool,
+    ) -> bool:
+        with self._ports.engine.begin() as connection:
+            led = executions.lock(
+                connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches
+            )
+            outcomes = result.record(connection, result.outcomes) if result.record else result.outcomes
+            executions.finish(
+                connection,
+                cohort_id=cohort.id,
+                epoch=cohort.epoch,
+                step=step,
+                executor=executor,
+                outcomes=outcomes,
+            )
+            if branches:
+                return True
+            by_run = {run_id: {step: outcome} for run_id, outcome in outcomes.items()}
+            travels = self._advance(connection, led, saga, by_run)
+        self._ring(by_run, travels=travels, emitted=saga.steps[step].emits)
+        return travels
+
+    def _join(self, cohort_id: int, epoch: int, stage: int) -> bool:
+        with self._ports.engine.begin() as connection:
+            cohort = executions.lock(connection, cohort_id=cohort_id, epoch=epoch, exclusively=True)
+            if stage in cohort.itinerary[: cohort.leg]:
+                raise StepPassed(cohort_id=cohort_id)
+            saga = self._sagas.get(cohort.saga, cohort.version)
+            steps = saga.travelled(cohort.direction)[stage]
+            finished, by_run = cohorts.branch_outcomes(connection, cohort, steps)
+            if finished != set(steps):
+                raise LostCohort(cohort_id=cohort_id, epoch=epoch)
+            travels = self._advance(connection, cohort, saga, by_run)
+        self._ring(by_run, travels=travels, emitted=False)
+        return travels
+
+    def _advance(
+        self, connection: Connection, cohort: Cohort, saga: Saga, by_run: dict[int, dict[int, Outcome]]
+    ) -> bool:
+        none: dict[int, Outcome] = {}
+        departures = []
+        # the pure decision needs no order columns: members are read bare, and only where somebody may leave
+        if cohort.at_last_leg or cohort.direction is Direction.BACKWARD or _somebody_fails(by_run):
+            for member in executions.members(connection, cohort):
+                departure = state.decide(saga, cohort, member, by_run.get(member.run_id, none))
+                if departure:
+                    departures.append(departure)
+        travels = cohorts.move_on(connection, cohort, departures)
+        undone = {d.id: d.failure for d in departures if d.ends_in_failure and d.failure}
+        if undone:
+            saga.on_undone(connection, undone)
+        return travels
+
+    def _was_mine(self, cohort: Cohort, step: int, executor: str) -> bool:
+        with self._ports.engine.begin() as connection:
+            return executions.finished_by(connection, cohort_id=cohort.id, step=step, executor=executor)
+
+    def _send(self, claimed: Claimed, *, leg: int) -> None:
+        try:
+            incarnation = self._carrier.incarnation()
+            self._carrier.send(claimed, leg=leg)
+        except Exception as error:  # noqa: BLE001 (whatever the broker's client raises, the sweep sends it again)
+            log.warning("cohort-not-sent", cohort_id=claimed.id, error=type(error).__name__)
+            return
+        with self._ports.engine.begin() as connection:
+            cohorts.mark_sent(connection, claimed.id, epoch=claimed.epoch, incarnation=incarnation)
+
+    def _itinerary(self, group: Sequence[cohorts.Waiting]) -> tuple[int, ...]:
+        return state.itinerary(self._sagas.get(group[0].saga, group[0].version), group)
+
+    def _ring(self, by_run: dict[int, dict[int, Outcome]], *, travels: bool, emitted: bool) -> None:
+        failing = _somebody_fails(by_run)
+        if failing or not travels:
+            self._doorbell.ring(Bell.CLAIM)
+        if failing or emitted or not travels:
+            self._doorbell.ring(Bell.RELAY)
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Do it again while Postgres is away, for half a minute: a step that has acted must not forget its answers."""
+        until = time.monotonic() + DATABASE_PATIENCE_S
+        while True:
+            try:
+                return work()
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() > until:
+                    raise
+                log.warning("database-away", error=type(error.orig).__name__)
+                time.sleep(0.2)
+
+
+def _somebody_fails(by_run: dict[int, dict[int, Outcome]]) -> bool:
+    return any(o.verdict is not Verdict.DONE for outcomes in by_run.values() for o in outcomes.values())

@@ -1,0 +1,174 @@
+"""How a run moves after a stage: a pure decision from what its steps answered."""
+
+from collections.abc import Mapping, Sequence
+
+from app.runs.cohorts import Waiting
+from app.runs.model import (
+    COMPENSATION,
+    RETRY,
+    Cohort,
+    Departure,
+    Direction,
+    Member,
+    Outcome,
+    RunState,
+    Verdict,
+    provider_lane,
+)
+from sagas.definition import Retry, Saga
+
+UNDO = Retry(attempts=12, first_s=0.5, cap_s=15.0)
+
+
+def bits(steps: Sequence[int]) -> int:
+    """A bit set of step numbers."""
+    return sum(1 << step for step in steps)
+
+
+def itinerary(saga: Saga, group: Sequence[Waiting]) -> tuple[int, ...]:
+    """The stages a new cohort passes: forward all from where its members stand, backward those that any needs."""
+    if group[0].direction is Direction.FORWARD:
+        return tuple(range(group[0].stage, len(saga.forward)))
+    needed = 0
+    for run in group:
+        needed |= run.touched & ~run.undone
+    stages = tuple(i for i, steps in enumerate(saga.backward) if needed & bits(steps))
+    return stages or (len(saga.backward) - 1,)
+
+
+def due_for(member: Member, step: int, direction: Direction) -> bool:
+    """Whether the member takes part in the step: not done yet, or touched and not undone yet."""
+    if direction is Direction.FORWARD:
+        return not member.done >> step & 1
+    return bool(member.touched >> step & 1 and not member.undone >> step & 1)
+
+
+def decide(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]) -> Departure | None:
+    """
+    Whether and how the member leaves its cohort at the end of the current leg.
+
+    :param outcomes: by step number, of the current stage; steps in which it took no part are missing
+    :return: None if it travels on
+    """
+    decide_one = _forward if cohort.direction is Direction.FORWARD else _backward
+    return decide_one(saga, cohort, member, outcomes)
+
+
+def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]) -> Departure | None:
+    stages = saga.forward
+    behind = [step for stage in cohort.itinerary[: cohort.leg] for step in stages[stage]]
+    here = stages[cohort.stage]
+    finished = [step for step, outcome in outcomes.items() if outcome.verdict is Verdict.DONE]
+    done = member.done | bits(behind) | bits(finished)
+    touched = member.touched | bits(behind) | bits(here)
+    bad = {step: outcome for step, outcome in outcomes.items() if outcome.verdict is not Verdict.DONE}
+    if not bad:
+        if not cohort.at_last_leg:
+            return None
+        return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
+
+    step, worst = _worst(bad)
+    past_pivot = cohort.stage > saga.pivot_stage
+    attempts = member.attempts + 1 if cohort.leg == 0 else 1
+    given_up = worst.verdict is Verdict.REJECTED or attempts >= saga.steps[step].retry.attempts
+    if not given_up:
+        return _departure(
+            member,
+            cohort,
+            RunState.WAITING,
+            done=done,
+            touched=touched,
+            attempts=attempts,
+            lane=provider_lane(worst.provider) if worst.provider else RETRY,
+            due_in_s=saga.steps[step].retry.backoff_s(attempts),
+        )
+    failure = _failure(saga, step, worst)
+    if past_pivot:
+        failure["code"] = saga.steps[step].give_up_code
+        return _departure(member, cohort, RunState.PARKED, done=done, touched=touched, failure=failure)
+    if touched & saga.compensable & ~member.undone:
+        return Departure(
+            id=member.run_id,
+            state=RunState.WAITING,
+            direction=Direction.BACKWARD,
+            stage=0,
+            done=done,
+            touched=touched,
+            undone=member.undone,
+            lane=COMPENSATION,
+            failure=failure,
+        )
+    ended = {**failure, "compensated": False}
+    return _departure(member, cohort, RunState.ENDED, done=done, touched=touched, failure=ended)
+
+
+def _backward(
+    saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]
+) -> Departure | None:
+    undone = member.undone
+    for stage in cohort.itinerary[: cohort.leg]:
+        undone |= bits(saga.backward[stage]) & member.touched
+    undone |= bits([step for step, outcome in outcomes.items() if outcome.verdict is Verdict.UNDONE])
+    bad = {step: outcome for step, outcome in outcomes.items() if outcome.verdict is not Verdict.UNDONE}
+    if not bad:
+        if member.touched & saga.compensable & ~undone and not cohort.at_last_leg:
+            return None
+        ended = {**(member.failure or {}), "compensated": True}
+        return _departure(member, cohort, RunState.ENDED, undone=undone, failure=ended)
+
+    step, worst = _worst(bad)
+    attempts = member.attempts + 1 if cohort.leg == 0 else 1
+    if worst.verdict is Verdict.REJECTED or attempts >= UNDO.attempts:
+        failure = {
+            **(member.failure or {}),
+            "parked": f"undo-{saga.steps[step].name}",
+            "parked_code": worst.code,
+        }
+        return _departure(member, cohort, RunState.PARKED, undone=undone, failure=failure)
+    return _departure(
+        member,
+        cohort,
+        RunState.WAITING,
+        undone=undone,
+        attempts=attempts,
+        lane=provider_lane(worst.provider) if worst.provider else COMPENSATION,
+        due_in_s=UNDO.backoff_s(attempts),
+    )
+
+
+def _departure(
+    member: Member,
+    cohort: Cohort,
+    state: RunState,
+    *,
+    done: int | None = None,
+    touched: int | None = None,
+    undone: int | None = None,
+    attempts: int = 0,
+    lane: str = RETRY,
+    due_in_s: float = 0.0,
+    failure: Mapping[str, object] | None = None,
+) -> Departure:
+    return Departure(
+        id=member.run_id,
+        state=state,
+        direction=cohort.direction,
+        stage=cohort.stage if cohort.direction is Direction.FORWARD else 0,
+        done=member.done if done is None else done,
+        touched=member.touched if touched is None else touched,
+        undone=member.undone if undone is None else undone,
+        attempts=attempts,
+        lane=lane,
+        due_in_s=due_in_s,
+        failure=failure,
+    )
+
+
+def _worst(bad: Mapping[int, Outcome]) -> tuple[int, Outcome]:
+    """A refusal speaks for the order, then doubt, then unavailability."""
+    rank = {Verdict.REJECTED: 0, Verdict.IN_DOUBT: 1}
+    return min(bad.items(), key=lambda item: (rank.get(item[1].verdict, 2), item[0]))
+
+
+def _failure(saga: Saga, step: int, outcome: Outcome) -> dict[str, object]:
+    return {"code": outcome.code or outcome.verdict.name.lower(), "step": saga.steps[step].name}

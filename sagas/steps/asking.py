@@ -1,0 +1,70 @@
+"""Asking a provider for a whole cohort, and reading its answers."""
+
+from collections.abc import Mapping, Sequence
+
+from app.providers import port
+from app.providers.port import Answer, Provider, Request, Resource
+from app.runs.model import DONE, UNDONE, Member, Outcome, Verdict
+from sagas.definition import Call
+
+
+def key(member: Member, step: str, *parts: str) -> str:
+    """The idempotency key at the other side: `ORDER:STEP[:PARTNER]:GENERATION`, fixed before the first call."""
+    return ":".join((member.order_id, step, *parts, str(member.generation)))
+
+
+def do(
+    provider: Provider,
+    resource: Resource,
+    requests: Mapping[int, Request],
+    call: Call,
+    *,
+    asked_before: Sequence[int],
+) -> dict[int, Answer]:
+    """
+    Bring the effects about, by run id.
+
+    Those that were asked before, and whose answer was lost, are looked for first: a provider that works but
+    answers too late would never be heard otherwise.
+    """
+    answers: dict[int, Answer] = {}
+    lost = [run_id for run_id in asked_before if run_id in requests]
+    if lost:
+        found = provider.find(resource, [requests[run_id].key for run_id in lost], timeout_s=call.patience_s)
+        answers = {run_id: a for run_id, a in zip(lost, found, strict=True) if a.verdict is port.Verdict.DONE}
+    left = [run_id for run_id in requests if run_id not in answers]
+    if left:
+        told = provider.do(resource, [requests[run_id] for run_id in left], timeout_s=call.patience_s)
+        answers.update(zip(left, told, strict=True))
+    return answers
+
+
+def outcomes(provider: Provider, answers: Mapping[int, Answer], *, refused: str) -> dict[int, Outcome]:
+    """
+    What the answers to `do` mean for the orders.
+
+    :param refused: the code of a refusal
+    """
+    table = {
+        port.Verdict.DONE: DONE,
+        port.Verdict.REFUSED: Outcome(Verdict.REJECTED, refused),
+        port.Verdict.UNAVAILABLE: Outcome(Verdict.UNAVAILABLE, "unavailable", provider=provider.name),
+        port.Verdict.IN_DOUBT: Outcome(Verdict.IN_DOUBT, "in-doubt", provider=provider.name),
+    }
+    return {run_id: table[answer.verdict] for run_id, answer in answers.items()}
+
+
+def undo(provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call) -> dict[int, Outcome]:
+    """Take the effects back by key, by run id; a key that was never used becomes unusable."""
+    told = provider.undo(resource, list(keys.values()), timeout_s=call.patience_s)
+    table = {
+        port.Verdict.UNDONE: UNDONE,
+        port.Verdict.REFUSED: Outcome(Verdict.REJECTED, "undo-refused"),
+        port.Verdict.UNAVAILABLE: Outcome(Verdict.UNAVAILABLE, "unavailable", provider=provider.name),
+        port.Verdict.IN_DOUBT: Outcome(Verdict.IN_DOUBT, "in-doubt", provider=provider.name),
+    }
+    return {run_id: table[answer.verdict] for run_id, answer in zip(keys, told, strict=True)}
+
+
+def tried_before(members: Sequence[Member]) -> list[int]:
+    return [member.run_id for member in members if member.attempts]

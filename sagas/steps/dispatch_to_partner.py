@@ -1,0 +1,188 @@
+"""
+The pivot: a delivery partner takes the order.
+
+At most one dispatch of an order may stand. The next partner is asked only when the one before has surely no
+effect: he refused, or could not be reached at all, and nobody asked him before; else he must first acknowledge
+the recall. Who is asked next is committed before he is asked.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from app.providers import port
+from app.providers.port import Answer, Provider, Request, Resource
+from app.restaurants import queries as restaurants
+from app.restaurants.queries import Restaurant
+from app.runs import attempts, executions
+from app.runs.model import UNDONE, Member, Outcome, Verdict
+from sagas.definition import Call, Result
+from sagas.ports import Ports
+from sagas.steps import asking, plan_fulfilment
+
+NAME = "dispatch-to-partner"
+READS = ("customer_id", "restaurant_id", "delivery_location")
+USES = (plan_fulfilment.NAME,)
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A member and the partner whose turn it is."""
+
+    member: Member
+    ranking: tuple[str, ...]
+    nth: int
+    sure: bool
+
+    @property
+    def partner(self) -> str:
+        return self.ranking[self.nth]
+
+    @property
+    def key(self) -> str:
+        return asking.key(self.member, NAME, self.partner)
+
+
+def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
+    """Ask each order's partner, all partners side by side, and the next one where that is safe."""
+    with ports.engine.begin() as connection:
+        later = attempts.all_of(connection, [m.run_id for m in members])
+        places = restaurants.known(connection, ((m.tenant_id, m.given["restaurant_id"]) for m in members))
+    turn = [_first(m, later.get(m.run_id, []), call) for m in members]
+    outcomes: dict[int, Outcome] = {}
+    while turn:
+        answers = _side_by_side(turn, partial(_ask, ports, call, places))
+        going_on: list[_Asked] = []
+        for asked in turn:
+            outcome = _read(asked, answers[asked.member.run_id])
+            if outcome is None:
+                going_on.append(asked)
+            else:
+                outcomes[asked.member.run_id] = outcome
+        turn = _next_partners(ports, call, going_on, outcomes)
+    return Result(outcomes)
+
+
+def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
+    """Take the dispatch back from every partner that may have it."""
+    with ports.engine.begin() as connection:
+        later = attempts.all_of(connection, [m.run_id for m in members])
+    left = {m.run_id: [_planned(m)[0], *later.get(m.run_id, [])] for m in members}
+    outcomes: dict[int, Outcome] = dict.fromkeys(left, UNDONE)
+    by_id = {m.run_id: m for m in members}
+    while any(left.values()):
+        turn = [
+            _Asked(by_id[run_id], (partners.pop(),), 0, sure=False)
+            for run_id, partners in left.items()
+            if partners
+        ]
+        told = _side_by_side(turn, partial(_recall, ports, call))
+        outcomes |= {
+            run_id: outcome for run_id, outcome in told.items() if outcome.verdict is not Verdict.UNDONE
+        }
+    return Result(outcomes)
+
+
+def _first(member: Member, later: Sequence[str], call: Call) -> _Asked:
+    ranking = _planned(member)
+    if not later:
+        return _Asked(member, ranking, 0, sure=call.sure and not member.attempts)
+    return _Asked(member, ranking, ranking.index(later[-1]), sure=False)
+
+
+def _planned(member: Member) -> tuple[str, ...]:
+    return tuple(member.given[plan_fulfilment.NAME]["ranking"])
+
+
+def _read(asked: _Asked, answer: Answer) -> Outcome | None:
+    """The outcome; None if the partner has said no, or perhaps heard nothing, and the next may be thought of."""
+    match answer.verdict:
+        case port.Verdict.DONE:
+            channel = "own-fleet" if asked.partner == plan_fulfilment.OWN_FLEET else "partner"
+            return Outcome(Verdict.DONE, detail={"channel": channel, "partner": asked.partner})
+        case port.Verdict.REFUSED:
+            return None
+        case port.Verdict.UNAVAILABLE if asked.sure:
+            return None
+        case _:
+            return Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
+
+
+def _next_partners(
+    ports: Ports, call: Call, going_on: Sequence[_Asked], outcomes: dict[int, Outcome]
+) -> list[_Asked]:
+    """Who asks whom next: intents are committed, recalls acknowledged where an earlier call may still act."""
+    unsure = [asked for asked in going_on if not asked.sure]
+    recalled = _side_by_side(unsure, partial(_recall, ports, call))
+    turn: list[_Asked] = []
+    for asked in going_on:
+        told = recalled.get(asked.member.run_id, UNDONE)
+        if told.verdict is not Verdict.UNDONE:
+            outcomes[asked.member.run_id] = Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
+        elif asked.nth + 1 == len(asked.ranking):
+            outcomes[asked.member.run_id] = Outcome(Verdict.REJECTED, "no-available-partner")
+        else:
+            turn.append(_Asked(asked.member, asked.ranking, asked.nth + 1, sure=True))
+    if turn:
+        with ports.engine.begin() as connection:
+            executions.hold(connection, cohort_id=call.cohort_id, step=call.step, executor=call.executor)
+            attempts.intend(connection, {asked.member.run_id: (asked.nth, asked.partner) for asked in turn})
+    return turn
+
+
+def _side_by_side(
+    turn: Sequence[_Asked], ask: Callable[[str, Sequence[_Asked]], Mapping[int, T]]
+) -> dict[int, T]:
+    """One call per partner, all at once."""
+    groups: dict[str, list[_Asked]] = {}
+    for asked in turn:
+        groups.setdefault(asked.partner, []).append(asked)
+    if len(groups) == 1:
+        ((name, group),) = groups.items()
+        return dict(ask(name, group))
+    answers: dict[int, T] = {}
+    if groups:
+        with ThreadPoolExecutor(max_workers=len(groups)) as pool:
+            for told in pool.map(lambda item: ask(*item), groups.items()):
+                answers.update(told)
+    return answers
+
+
+def _ask(
+    ports: Ports, call: Call, places: Mapping[tuple[str, str], Restaurant], name: str, group: Sequence[_Asked]
+) -> dict[int, Answer]:
+    requests = {asked.member.run_id: _request(asked, places) for asked in group}
+    before = [asked.member.run_id for asked in group if not asked.sure]
+    return asking.do(ports.delivery[name], Resource.DISPATCHES, requests, call, asked_before=before)
+
+
+def _recall(ports: Ports, call: Call, name: str, group: Sequence[_Asked]) -> dict[int, Outcome]:
+    provider: Provider = ports.delivery[name]
+    return asking.undo(
+        provider, Resource.DISPATCHES, {asked.member.run_id: asked.key for asked in group}, call
+    )
+
+
+def _request(asked: _Asked, places: Mapping[tuple[str, str], Restaurant]) -> Request:
+    member, given = asked.member, asked.member.given
+    place = places.get((member.tenant_id, given["restaurant_id"]))
+    dropoff = given["delivery_location"]
+    plan = given[plan_fulfilment.NAME]
+    return Request(
+        asked.key,
+        member.not_after,
+        {
+            "order": member.order_id,
+            "tenant": member.tenant_id,
+            "customer": given["customer_id"],
+            "restaurant": given["restaurant_id"],
+            "pickup": {"lat": place.lat, "lng": place.lng} if place else None,
+            "dropoff": {"lat": dropoff["lat"], "lng": dropoff["lng"]},
+            "courier": plan.get("courier"),
+            "eta_s": plan["eta_s"],
+        },
+    )

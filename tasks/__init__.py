@@ -1,0 +1,1 @@
+"""Celery shells: each task is one call."""

@@ -1,0 +1,58 @@
+"""The tasks that look for work: rung by the doorbell in milliseconds, called by beat in any case."""
+
+import time
+
+from celery import shared_task
+
+from app.doorbell import Bell
+from tasks import names
+from tasks.base import Services, ServiceTask
+
+LINGER_S = 0.2  # longer than the relay's bell is silent after a ring
+PACE_S = 0.05
+RELAY_AT_MOST_S = 5.0
+
+
+@shared_task(name=names.CLAIM, bind=True)
+def claim(self: ServiceTask, **_: object) -> None:
+    """Start what may start; wait for a lane's interval once, and leave the rest to the next ring."""
+    services = self.services
+    services.doorbell.answer(Bell.CLAIM)
+    wait_s = services.engine.claim()
+    if wait_s is not None:
+        time.sleep(wait_s)
+        if services.engine.claim() is not None:
+            services.doorbell.ring(Bell.CLAIM)
+
+
+@shared_task(name=names.SWEEP, bind=True)
+def sweep(self: ServiceTask, **_: object) -> None:
+    self.services.engine.sweep()
+
+
+@shared_task(name=names.RELAY, bind=True)
+def relay(self: ServiceTask, **_: object) -> None:
+    """Publish until the door has been quiet for a moment."""
+    started = quiet_since = time.monotonic()
+    while time.monotonic() - started < RELAY_AT_MOST_S:
+        if _relay_once(self.services):
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since > LINGER_S:
+            return
+        time.sleep(PACE_S)
+    self.services.doorbell.ring(Bell.RELAY)
+
+
+@shared_task(name=names.RECONCILE, bind=True)
+def reconcile(self: ServiceTask, **_: object) -> None:
+    self.services.reconcile()
+
+
+@shared_task(name=names.MAINTAIN, bind=True)
+def maintain(self: ServiceTask, **_: object) -> None:
+    self.services.maintain()
+
+
+def _relay_once(services: Services) -> int:
+    moved = services.sequence()
+    return moved + sum(relay.run_once() for relay in services.relays)

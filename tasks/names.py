@@ -1,0 +1,12 @@
+"""Names on the wire: of tasks and of queues. Never reused for another meaning."""
+
+RUN_STEP = "uoop.run-step"
+JOIN = "uoop.join"
+CLAIM = "uoop.claim"
+SWEEP = "uoop.sweep"
+RELAY = "uoop.relay"
+RECONCILE = "uoop.reconcile"
+MAINTAIN = "uoop.maintain"
+
+STEPS, PARTNER, OPTIMIZER = "steps", "partner", "optimizer"
+CONTROL, OUTBOX = "control", "outbox"

@@ -1,0 +1,99 @@
+"""Fake services behind the front door."""
+
+from concurrent.futures import Future
+from datetime import UTC, datetime
+
+from app.orders.model import Accepted, NewOrder, Status
+from app.orders.views import (
+    OrderFilter,
+    OrderPage,
+    OrderSummary,
+    OrderView,
+    Position,
+    StepView,
+    TimelineEntry,
+)
+from web.services import Principal, Services
+
+TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
+READ_ONLY = "uoop_ffffffff_0123456789abcdef0123456789abcdef"
+AT = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
+ORDER_ID = "018f3b2c-7d4e-7a10-9c55-3f1e2a6b7c8d"
+
+VIEW = OrderView(
+    tracking_id=ORDER_ID,
+    status=Status.CONFIRMED,
+    stage="confirm-order",
+    external_order_id=None,
+    created_at=AT,
+    updated_at=AT,
+    eta=AT,
+    partner="swift",
+    channel="partner",
+    failure=None,
+    steps=[StepView(name="validate-order", status="done", attempts=1, started_at=AT, finished_at=AT)],
+)
+SUMMARY = OrderSummary(
+    tracking_id=ORDER_ID,
+    status=Status.CONFIRMED,
+    customer_id="c",
+    restaurant_id="r",
+    external_order_id=None,
+    total_amount="6.900",
+    currency="BHD",
+    created_at=AT,
+    updated_at=AT,
+)
+
+
+class Platform:
+    """Keeps what it was given; answers what it was told to."""
+
+    def __init__(self) -> None:
+        self.accepted: list[NewOrder] = []
+        self.outcome: Accepted | Exception = Accepted(ORDER_ID, AT, False)
+        self.tokens = {
+            TOKEN: Principal("t1", "0a1b2c3d", frozenset({"orders:read", "orders:write"})),
+            READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
+        }
+        self.view: OrderView | Exception | None = VIEW
+        self.page = OrderPage([SUMMARY], Position(AT, ORDER_ID))
+        self.asked: tuple[str, OrderFilter, Position | None, int] | None = None
+        self.entries: list[TimelineEntry] | None = [TimelineEntry(at=AT, event="order.accepted")]
+        self.dependencies: dict[str, bool | str] = {"postgres": True, "redis": True}
+        self.wait_s: float | None = None
+
+    def accept(self, new: NewOrder) -> Future[Accepted]:
+        self.accepted.append(new)
+        future: Future[Accepted] = Future()
+        if isinstance(self.outcome, Exception):
+            future.set_exception(self.outcome)
+        else:
+            future.set_result(self.outcome)
+        return future
+
+    def order(self, tenant_id: str, order_id: str) -> OrderView | None:
+        if isinstance(self.view, Exception):
+            raise self.view
+        return self.view if (tenant_id, order_id) == ("t1", ORDER_ID) else None
+
+    def list_orders(
+        self, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int
+    ) -> OrderPage:
+        self.asked = (tenant_id, wanted, after, limit)
+        return self.page
+
+    def timeline(self, tenant_id: str, order_id: str) -> list[TimelineEntry] | None:
+        return self.entries if (tenant_id, order_id) == ("t1", ORDER_ID) else None
+
+    def services(self) -> Services:
+        return Services(
+            authenticate=self.tokens.get,
+            accept=self.accept,
+            order=self.order,
+            list_orders=self.list_orders,
+            timeline=self.timeline,
+            readiness=lambda: self.dependencies,
+            metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+            shedding=lambda: self.wait_s,
+        )

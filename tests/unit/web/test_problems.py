@@ -1,0 +1,235 @@
+"""Every error answer, whoever gives it, is a problem document."""
+
+import json
+import logging
+from collections.abc import Callable
+from io import BytesIO
+
+import pytest
+from fake_platform import ORDER_ID, READ_ONLY, TOKEN
+from werkzeug.test import TestResponse
+
+from app import errors
+from app.orders.model import ExternalIdTaken, KeyReused
+from web.app import create_app
+from web.description import examples
+from web.problems import KINDS
+from web.submissions import BODY_LIMIT_BYTES
+
+GOOD = json.dumps(examples.ORDER)
+URL = "/v1/orders"
+
+
+def submission(
+    *, without: str | None = None, body: str | bytes = GOOD, **changes: str
+) -> Callable[..., TestResponse]:
+    """Make a request of a good submission with changed headers (given with _ for -)."""
+
+    def send(client, headers) -> TestResponse:
+        sent = {**headers, **{name.replace("_", "-"): value for name, value in changes.items()}}
+        return client.post(URL, data=body, headers={name: sent[name] for name in sent if name != without})
+
+    return send
+
+
+def request(method: str, path: str, **changes: str) -> Callable[..., TestResponse]:
+    def send(client, headers) -> TestResponse:
+        return client.open(path, method=method, headers={**headers, **changes})
+
+    return send
+
+
+def chunked(client, headers) -> TestResponse:
+    """Send a body without a length that is over the limit."""
+    return client.post(
+        URL,
+        headers={**headers, "Transfer-Encoding": "chunked"},
+        input_stream=BytesIO(b" " * (BODY_LIMIT_BYTES + 1)),
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )
+
+
+KEYED = "Idempotency-Key"
+CASES: dict[str, tuple[Callable[..., TestResponse], int, str]] = {
+    "unknown path": (request("GET", "/nope"), 404, "no-such-path"),
+    "odd path": (request("GET", "/%FF%00/é"), 404, "no-such-path"),
+    "two slashes": (request("GET", "/v1//orders"), 404, "no-such-path"),
+    "slash at the end": (request("GET", f"{URL}/"), 404, "no-such-path"),
+    "no tracking id": (request("GET", f"{URL}/a%00b"), 404, "no-such-path"),
+    "long tracking id": (request("GET", f"{URL}/{'a' * 65}"), 404, "no-such-path"),
+    "unknown order": (request("GET", f"{URL}/unknown"), 404, "order-not-found"),
+    "unknown order's history": (request("GET", f"{URL}/unknown/timeline"), 404, "order-not-found"),
+    "unknown problem": (request("GET", "/problems/unknown"), 404, "no-such-path"),
+    "unknown asset": (request("GET", "/docs/..%2fapp.py"), 404, "no-such-path"),
+    "method": (request("DELETE", URL), 405, "method-not-allowed"),
+    "invented method": (request("BREW", URL), 405, "method-not-allowed"),
+    "OPTIONS": (request("OPTIONS", URL), 405, "method-not-allowed"),
+    "no key": (submission(without="Authorization"), 401, "unauthenticated"),
+    "unknown key": (submission(Authorization="Bearer nobody"), 401, "unauthenticated"),
+    "other scheme": (submission(Authorization="Basic dTpw"), 401, "unauthenticated"),
+    "empty bearer": (submission(Authorization="Bearer "), 401, "unauthenticated"),
+    "no key to read": (request("GET", URL, Authorization="x"), 401, "unauthenticated"),
+    "scope": (submission(Authorization=f"Bearer {READ_ONLY}"), 403, "missing-scope"),
+    "no idempotency key": (submission(without=KEYED), 400, "idempotency-key-missing"),
+    "empty idempotency key": (submission(Idempotency_Key=""), 400, "idempotency-key-malformed"),
+    "spaced idempotency key": (submission(Idempotency_Key="a b"), 400, "idempotency-key-malformed"),
+    "long idempotency key": (submission(Idempotency_Key="k" * 256), 400, "idempotency-key-malformed"),
+    "long quoted key": (submission(Idempotency_Key=f'"{"k" * 256}"'), 400, "idempotency-key-malformed"),
+    "half quoted key": (submission(Idempotency_Key='"k'), 400, "idempotency-key-malformed"),
+    "key with parameters": (submission(Idempotency_Key='"k";a=1'), 400, "idempotency-key-malformed"),
+    "key beyond ASCII": (submission(Idempotency_Key="clé"), 400, "idempotency-key-malformed"),
+    "no media type": (submission(without="Content-Type"), 415, "unsupported-media-type"),
+    "other media type": (submission(Content_Type="text/plain"), 415, "unsupported-media-type"),
+    "compressed": (submission(Content_Encoding="gzip"), 415, "unsupported-media-type"),
+    "large": (submission(body=" " * (BODY_LIMIT_BYTES + 1)), 413, "body-too-large"),
+    "large, chunked": (chunked, 413, "body-too-large"),
+    "no body": (submission(body=""), 400, "malformed-json"),
+    "no order": (submission(body="{}"), 422, "invalid-order"),
+    "unknown filter": (request("GET", f"{URL}?state=x"), 400, "invalid-query"),
+    "repeated filter": (request("GET", f"{URL}?limit=1&limit=2"), 400, "invalid-query"),
+    "limit": (request("GET", f"{URL}?limit=101"), 400, "invalid-query"),
+    "huge limit": (request("GET", f"{URL}?limit={'9' * 5000}"), 400, "invalid-query"),
+    "status": (request("GET", f"{URL}?status=LOST"), 400, "invalid-query"),
+    "NUL in a filter": (request("GET", f"{URL}?customer_id=a%00"), 400, "invalid-query"),
+    "local time": (request("GET", f"{URL}?created_from=2026-11-23T10:00:00"), 400, "invalid-query"),
+    "cursor": (request("GET", f"{URL}?cursor=abc"), 400, "invalid-query"),
+    "cursor beyond ASCII": (request("GET", f"{URL}?cursor=%C3%A9"), 400, "invalid-query"),
+    "cursor of something else": (request("GET", f"{URL}?cursor=e30"), 400, "invalid-query"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_an_error_is_a_problem(client, platform, headers, case):
+    send, status, code = case
+
+    answer = send(client, headers)
+
+    assert_problem(answer, status, code)
+    assert platform.accepted == []
+
+
+OUTCOMES = [
+    (KeyReused(), 422, "idempotency-key-reused"),
+    (ExternalIdTaken(order_id=ORDER_ID), 409, "external-order-id-taken"),
+    (errors.Unavailable(), 503, "unavailable"),
+    (errors.Rejected(), 422, "rejected"),
+    (errors.Conflict(), 409, "conflict"),
+    (TimeoutError(), 503, "unavailable"),
+]
+
+
+@pytest.mark.parametrize("case", OUTCOMES, ids=lambda case: case[2])
+def test_a_refused_submission_is_a_problem(client, platform, headers, case):
+    platform.outcome, status, code = case
+
+    answer = submission()(client, headers)
+
+    assert_problem(answer, status, code)
+    assert ("Retry-After" in answer.headers) is (status == 503)
+
+
+def test_the_order_with_the_same_external_id_is_linked(client, platform, headers):
+    platform.outcome = ExternalIdTaken(order_id=ORDER_ID)
+
+    assert submission()(client, headers).json["links"] == {"order": f"{URL}/{ORDER_ID}"}
+
+
+def test_overload_is_told_before_anything_is_read(client, platform):
+    platform.wait_s = 2.2
+
+    answer = client.post(URL, data=b"{", headers={"Content-Type": "text/plain"})
+
+    assert_problem(answer, 503, "overloaded")
+    assert answer.headers["Retry-After"] == "3"
+
+
+def test_an_unforeseen_error_is_logged_and_hidden(platform, headers, capsys, caplog):
+    platform.view = ZeroDivisionError("the password is swordfish")
+    client = create_app(platform.services()).test_client()
+
+    with caplog.at_level(logging.ERROR):
+        answer = client.get(f"{URL}/{ORDER_ID}", headers=headers)
+
+    logged = "".join(capsys.readouterr()) + caplog.text
+    assert_problem(answer, 500, "internal-error")
+    assert "swordfish" not in answer.text
+    assert "swordfish" in logged
+    assert answer.json["trace_id"] in logged
+
+
+def test_a_missing_dependency_is_named(client, platform):
+    platform.dependencies["redis"] = "refused"
+
+    answer = client.get("/readyz")
+
+    assert_problem(answer, 503, "not-ready")
+    assert answer.json["dependencies"] == {"postgres": True, "redis": "refused"}
+
+
+def test_faults_are_pointed_at(client, headers):
+    answer = submission(body=json.dumps({**examples.ORDER, "total_amount": "7"}))(client, headers)
+
+    assert answer.json["errors"] == [
+        {
+            "pointer": "/total_amount",
+            "code": "wrong-total",
+            "message": "must be 6.900, the sum of items and fees",
+        }
+    ]
+
+
+def test_the_callers_trace_goes_on(client):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    answer = client.get("/nope", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+
+    assert answer.json["trace_id"] == trace
+
+
+@pytest.mark.parametrize("traceparent", ["", "x", f"00-{'0' * 32}-00f067aa0ba902b7-01"])
+def test_without_a_trace_one_begins(client, traceparent):
+    traces = {client.get("/nope", headers={"traceparent": traceparent}).json["trace_id"] for _ in range(2)}
+
+    assert len(traces - {"0" * 32}) == 2
+
+
+@pytest.mark.parametrize(
+    ("send", "header", "value"),
+    [
+        (submission(without="Authorization"), "WWW-Authenticate", 'Bearer realm="uoop"'),
+        (
+            submission(Authorization="Bearer nobody"),
+            "WWW-Authenticate",
+            'Bearer realm="uoop", error="invalid_token"',
+        ),
+        (
+            submission(Authorization=f"Bearer {READ_ONLY}"),
+            "WWW-Authenticate",
+            'Bearer realm="uoop", error="insufficient_scope", scope="orders:write"',
+        ),
+        (request("PUT", URL), "Allow", "GET, HEAD, POST"),
+    ],
+)
+def test_an_error_says_what_would_help(client, headers, send, header, value):
+    assert ", ".join(sorted(send(client, headers).headers[header].split(", "))) == ", ".join(
+        sorted(value.split(", "))
+    )
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_every_kind_has_its_page(client, code):
+    page = client.get(KINDS[code].type)
+
+    assert page.status_code == 200
+    assert code in page.text
+
+
+def assert_problem(answer: TestResponse, status: int, code: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.mimetype == "application/problem+json"
+    problem = answer.json
+    assert {"type", "title", "status", "detail", "code", "instance", "trace_id"} <= problem.keys()
+    assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"/problems/{code}")
+    assert len(problem["trace_id"]) == 32
+    assert problem["instance"].startswith("/")
+    assert TOKEN not in answer.text

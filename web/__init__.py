@@ -1,0 +1,1 @@
+"""The HTTP shells: a view parses, calls one function and answers."""

@@ -1,0 +1,49 @@
+"""Who asks, and whether the key allows it."""
+
+import re
+
+from flask import request
+
+from app import errors
+from web.services import Principal, Services
+
+ORDERS_WRITE = "orders:write"
+ORDERS_READ = "orders:read"
+
+# RFC 6750, section 2.1; the scheme's name is case-insensitive (RFC 9110, section 11.1)
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*)")
+_REALM = 'Bearer realm="uoop"'
+
+
+class Unauthenticated(errors.Rejected):
+    """The request carries no valid key."""
+
+    code = "unauthenticated"
+
+
+class MissingScope(errors.Rejected):
+    """The key does not allow this."""
+
+    code = "missing-scope"
+
+
+def caller(services: Services, scope: str) -> Principal:
+    """
+    Tell who sent the current request.
+
+    :raises Unauthenticated: without a key, or with one that is nobody's
+    :raises MissingScope: when the key lacks the scope
+    """
+    header = request.environ.get("HTTP_AUTHORIZATION")
+    if header is None:
+        raise Unauthenticated(challenge=_REALM)
+    bearer = _BEARER.fullmatch(header)
+    principal = services.authenticate(bearer[1]) if bearer else None
+    if principal is None:
+        raise Unauthenticated(challenge=f'{_REALM}, error="invalid_token"')
+    if scope not in principal.scopes:
+        raise MissingScope(
+            challenge=f'{_REALM}, error="insufficient_scope", scope="{scope}"',
+            detail=f"The key lacks the scope {scope}.",
+        )
+    return principal

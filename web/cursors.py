@@ -1,0 +1,39 @@
+"""A place in a list as an opaque word: what is inside may change, so clients only hand it back."""
+
+import base64
+import binascii
+
+import msgspec
+
+from app import errors
+from app.orders.faults import Fault
+from app.orders.views import Position
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Position).decode
+
+
+class InvalidQuery(errors.Rejected):
+    """A query parameter is not valid."""
+
+    code = "invalid-query"
+
+    def __init__(self, found: list[Fault]) -> None:
+        super().__init__(faults=found)
+
+
+def encode(position: Position) -> str:
+    """Write a position as URL-safe characters."""
+    return base64.urlsafe_b64encode(_encode(position)).decode().rstrip("=")
+
+
+def decode(cursor: str) -> Position:
+    """
+    Read what `encode` wrote.
+
+    :raises InvalidQuery: for anything else
+    """
+    try:
+        return _decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
+        raise InvalidQuery([Fault("/cursor", "unknown-cursor", "is not a cursor of this list")]) from None

@@ -1,0 +1,1 @@
+"""The API's description: the OpenAPI document, its examples, and the pages made of it."""

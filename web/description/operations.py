@@ -1,0 +1,209 @@
+"""What the description says of each route, beside what the code itself tells."""
+
+from typing import Any
+
+import msgspec
+from flask_smorest import Blueprint
+
+from web import problems
+from web.description import examples
+from web.queries import ListQuery
+
+REF = "#/components/schemas/{name}"
+_TEXT: dict[str, Any] = {"type": "string"}
+_UNAVAILABLE = ("internal-error", "unavailable")
+_READING = ("unauthenticated", "missing-scope", *_UNAVAILABLE)
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "Location": {"description": "Where the order can be followed.", "schema": _TEXT},
+    "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}},
+    "Idempotency-Replayed": {
+        "description": "true when this key had been answered before.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "ETag": {"description": "Strong validator for If-None-Match.", "schema": _TEXT},
+    "WWW-Authenticate": {"description": "The challenge of RFC 6750.", "schema": _TEXT},
+    "Allow": {"description": "The methods that the path knows.", "schema": _TEXT},
+}
+_PROBLEM_HEADERS = {401: ["WWW-Authenticate"], 403: ["WWW-Authenticate"], 503: ["Retry-After"]}
+
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": True,
+    "description": "Your own key for this order: 1 to 255 visible ASCII characters, plain or quoted. "
+    "A retry with the same key and the same order gives the same answer and makes no second order.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 512},
+    "example": "6c1f4d0e-5a7b-4f7c-9d43-7d2b7f0c1a11",
+}
+IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "The ETag of what you have.",
+    "schema": _TEXT,
+}
+
+
+def _headers(names: list[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _answer(description: str, schema: str, example: object, headers: list[str]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": REF.format(name=schema)}, "example": example}}
+    return {"description": description, "headers": _headers(headers), "content": content}
+
+
+def _problems(*codes: str) -> dict[str, Any]:
+    """Describe the problems of a route, those of one status together."""
+    kinds = [problems.KINDS[code] for code in codes]
+    return {str(status): _of_status(status, kinds) for status in sorted({kind.status for kind in kinds})}
+
+
+def _of_status(status: int, kinds: list[problems.Kind]) -> dict[str, Any]:
+    here = [kind for kind in kinds if kind.status == status]
+    shown = {kind.code: {"summary": kind.title, "value": _problem(kind)} for kind in here}
+    content = {problems.MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}, "examples": shown}}
+    return {
+        "description": "; ".join(kind.title for kind in here) + ".",
+        "headers": _headers(_PROBLEM_HEADERS.get(status, [])),
+        "content": content,
+    }
+
+
+def _problem(kind: problems.Kind) -> dict[str, Any]:
+    return {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.advice,
+        "code": kind.code,
+        "instance": "/v1/orders",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    }
+
+
+def _query_parameters() -> list[dict[str, Any]]:
+    """Document the query string from the struct that reads it."""
+    (_, components) = msgspec.json.schema_components([ListQuery], ref_template=REF)
+    return [
+        {"in": "query", "name": name, "schema": _without_null(schema)}
+        for name, schema in components["ListQuery"]["properties"].items()
+    ]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """An absent parameter is absent: a query string has no null."""
+    if "anyOf" not in schema:
+        return schema
+    return dict(next(each for each in schema["anyOf"] if each != {"type": "null"}))
+
+
+SUBMIT = Blueprint.doc(
+    operationId="submitOrder",
+    summary="Submit an order",
+    description="Answered as soon as the order is committed; what becomes of it is told at the link.",
+    security=[{"ApiKey": []}],
+    parameters=[IDEMPOTENCY_KEY],
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": REF.format(name="SubmittedOrder")},
+                "examples": {
+                    "soon": {"summary": "As soon as possible", "value": examples.ORDER},
+                    "planned": {"summary": "For a window, by a partner", "value": examples.PLANNED_ORDER},
+                },
+            }
+        },
+    },
+    responses={
+        "202": _answer(
+            "The order is committed.",
+            "AcceptedOrder",
+            examples.ACCEPTED,
+            ["Location", "Retry-After", "Idempotency-Replayed"],
+        ),
+        **_problems(
+            "bad-request",
+            "malformed-json",
+            "idempotency-key-missing",
+            "idempotency-key-malformed",
+            "unauthenticated",
+            "missing-scope",
+            "external-order-id-taken",
+            "body-too-large",
+            "unsupported-media-type",
+            "invalid-order",
+            "idempotency-key-reused",
+            "rejected",
+            "internal-error",
+            "unavailable",
+            "overloaded",
+        ),
+    },
+)
+LIST = Blueprint.doc(
+    operationId="listOrders",
+    summary="List orders",
+    description="Newest first. All given filters must hold; created_from is inclusive, created_until is not.",
+    security=[{"ApiKey": []}],
+    parameters=_query_parameters(),
+    responses={
+        "200": _answer("Part of the list.", "OrderList", examples.LIST, []),
+        **_problems("invalid-query", *_READING),
+    },
+)
+ORDER = Blueprint.doc(
+    operationId="getOrder",
+    summary="Follow an order",
+    description="Answers 200 while the order is pending and after it failed.",
+    security=[{"ApiKey": []}],
+    parameters=[IF_NONE_MATCH],
+    responses={
+        "200": _answer("The order.", "Order", examples.CONFIRMED, ["ETag"]),
+        "304": {"description": "You have it already.", "headers": _headers(["ETag"])},
+        **_problems("order-not-found", "no-such-path", *_READING),
+    },
+)
+TIMELINE = Blueprint.doc(
+    operationId="getTimeline",
+    summary="Read an order's history",
+    description="Everything that happened to the order, oldest first.",
+    security=[{"ApiKey": []}],
+    responses={
+        "200": _answer("The history.", "Timeline", examples.TIMELINE, []),
+        **_problems("order-not-found", "no-such-path", *_READING),
+    },
+)
+HEALTH = Blueprint.doc(
+    operationId="getHealth",
+    summary="Is the process alive?",
+    description="Asks nobody else.",
+    security=[],
+    responses={"200": _answer("It is.", "Health", {"status": "alive"}, []), **_problems("internal-error")},
+)
+READINESS = Blueprint.doc(
+    operationId="getReadiness",
+    summary="Can orders be taken?",
+    description="Asks every dependency; a problem names those that are missing.",
+    security=[],
+    responses={
+        "200": _answer(
+            "They can.",
+            "Readiness",
+            {"status": "ready", "dependencies": {"postgres": True, "redis": True}},
+            [],
+        ),
+        **_problems("not-ready", *_UNAVAILABLE),
+    },
+)
+METRICS = Blueprint.doc(
+    operationId="getMetrics",
+    summary="Metrics for Prometheus",
+    description="In the text exposition format.",
+    security=[],
+    responses={
+        "200": {"description": "The metrics.", "content": {"text/plain": {"schema": _TEXT}}},
+        **_problems(*_UNAVAILABLE),
+    },
+)

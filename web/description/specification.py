@@ -1,0 +1,78 @@
+"""The OpenAPI 3.1 document: routes from flask-smorest, schemas from the structs that read and write."""
+
+from typing import Any
+
+import msgspec
+from flask import Flask
+from flask_smorest import Api
+from werkzeug.routing import BaseConverter
+
+from app.orders import document
+from web import health, representations
+from web.description.operations import HEADERS, REF
+from web.problems import Problem
+
+VERSION = "1"
+_DESCRIPTION = """\
+Submit meal orders, get a tracking id at once, follow each order to a confirmed dispatch or its undoing.
+
+Every error is a problem document (RFC 9457) whose `type` leads to a page about it.
+Times are RFC 3339 in UTC, amounts exact decimal strings in the currency's major unit."""
+
+
+class TrackingId(BaseConverter):
+    """A tracking id in a path; anything else is no such path."""
+
+    regex = "[0-9A-Za-z_-]{1,64}"
+    part_isolating = True
+
+
+class DescribedApi(Api):  # type: ignore[misc] # flask-smorest ships no types
+    """flask-smorest without its own form of errors."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+
+def api(app: Flask) -> Api:
+    """Bind flask-smorest, which gathers the routes' descriptions, to the application."""
+    app.url_map.converters["tracking"] = TrackingId
+    app.config.update(API_TITLE="UOOP", API_VERSION=VERSION, OPENAPI_VERSION="3.1.0")
+    described = DescribedApi(
+        app, spec_kwargs={"info": _info(), "servers": [{"url": "/", "description": "This server"}]}
+    )
+    described.register_converter(
+        TrackingId, lambda _: {"type": "string", "pattern": f"^{TrackingId.regex}$", "maxLength": 64}
+    )
+    components = described.spec.components
+    for name, schema in _schemas().items():
+        components.schema(name, schema)
+    for name, header in HEADERS.items():
+        components.header(name, header)
+    components.security_scheme("ApiKey", {"type": "http", "scheme": "bearer", "description": "Your API key."})
+    return described
+
+
+def finished(api: Api) -> dict[str, Any]:
+    """Give the document, without the components that flask-smorest adds for its own kind of answers."""
+    described: dict[str, Any] = api.spec.to_dict()
+    for unused in ("Error", "PaginationMetadata"):
+        described["components"]["schemas"].pop(unused)
+    return described
+
+
+def _info() -> dict[str, Any]:
+    return {
+        "description": _DESCRIPTION,
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        "contact": {"name": "The UOOP maintainers"},
+    }
+
+
+def _schemas() -> dict[str, dict[str, Any]]:
+    """Gather the components; what clients send has names of its own beside what they get."""
+    sent = document.schema(REF)
+    sent["SubmittedOrder"] = sent.pop("Order")
+    _, told = msgspec.json.schema_components(
+        [*representations.SCHEMAS, *health.SCHEMAS, Problem], ref_template=REF
+    )
+    return {**sent, **told}

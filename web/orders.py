@@ -1,0 +1,58 @@
+"""The routes of orders."""
+
+from flask import Response
+from flask_smorest import Blueprint
+
+from app.orders import document
+from app.orders.model import NewOrder, OrderNotFound
+from web import authentication, queries, representations, submissions
+from web.authentication import ORDERS_READ, ORDERS_WRITE
+from web.description import operations
+from web.services import Services
+
+ACCEPT_WAIT_S = 10.0
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Bind the routes to the services."""
+    orders = Blueprint(
+        "orders", __name__, url_prefix="/v1/orders", description="Submit orders and follow them."
+    )
+
+    @orders.route("", methods=["POST"])
+    @operations.SUBMIT
+    def submit() -> Response:
+        submissions.admit(services)
+        principal = authentication.caller(services, ORDERS_WRITE)
+        key = submissions.idempotency_key()
+        order = document.decode(submissions.body())
+        new = NewOrder(principal.tenant_id, key, document.fingerprint(order), order)
+        return representations.accepted(services.accept(new).result(ACCEPT_WAIT_S))
+
+    @orders.route("", methods=["GET"])
+    @operations.LIST
+    def list_orders() -> Response:
+        principal = authentication.caller(services, ORDERS_READ)
+        query = queries.order_list()
+        page = services.list_orders(principal.tenant_id, query.filter(), query.after(), query.limit)
+        return representations.order_list(page)
+
+    @orders.route("/<tracking:order_id>", methods=["GET"])
+    @operations.ORDER
+    def tracking(order_id: str) -> Response:
+        principal = authentication.caller(services, ORDERS_READ)
+        view = services.order(principal.tenant_id, order_id)
+        if view is None:
+            raise OrderNotFound()
+        return representations.order(view)
+
+    @orders.route("/<tracking:order_id>/timeline", methods=["GET"])
+    @operations.TIMELINE
+    def timeline(order_id: str) -> Response:
+        principal = authentication.caller(services, ORDERS_READ)
+        entries = services.timeline(principal.tenant_id, order_id)
+        if entries is None:
+            raise OrderNotFound()
+        return representations.timeline(order_id, entries)
+
+    return orders

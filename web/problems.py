@@ -1,0 +1,240 @@
+"""
+The one place where errors become statuses: every error answer is a problem document (RFC 9457).
+
+The kinds are the whole catalogue; each has a page at its `type`. An error of the platform finds its kind by
+its code, else by its family.
+"""
+
+import math
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from app import errors
+from app.orders.faults import Fault
+from web import paths
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+
+_log = structlog.get_logger(__name__)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What went wrong, after RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+    trace_id: str
+    errors: list[Fault] = []
+    links: dict[str, str] = {}
+    dependencies: dict[str, bool | str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem. `advice`, what a client can do, is the detail where there is no better one."""
+
+    code: str
+    status: int
+    title: str
+    advice: str
+
+    @property
+    def type(self) -> str:
+        return paths.PROBLEM.format(code=self.code)
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.code: kind
+    for kind in (
+        Kind(
+            "bad-request",
+            400,
+            "The request cannot be understood",
+            "Correct the request before sending it again.",
+        ),
+        Kind("malformed-json", 400, "The body is not a JSON document", "Send one JSON document in UTF-8."),
+        Kind(
+            "idempotency-key-missing",
+            400,
+            "The Idempotency-Key header is missing",
+            "Send a key of your own with each new order, and the same key again with each retry of it.",
+        ),
+        Kind(
+            "idempotency-key-malformed",
+            400,
+            "The Idempotency-Key header is malformed",
+            "A key is 1 to 255 visible ASCII characters, plain or as a quoted string.",
+        ),
+        Kind("invalid-query", 400, "A query parameter is not valid", "The errors name the parameters."),
+        Kind("unauthenticated", 401, "The request carries no valid key", "Send Authorization: Bearer KEY."),
+        Kind("missing-scope", 403, "The key does not allow this", "Use a key that has the scope."),
+        Kind(
+            "no-such-path", 404, "There is nothing at this address", "The paths are listed in /openapi.json."
+        ),
+        Kind("not-found", 404, "There is no such thing", "Check the identifier."),
+        Kind(
+            "order-not-found", 404, "There is no such order", "Check the tracking id and whose key you use."
+        ),
+        Kind(
+            "method-not-allowed",
+            405,
+            "The path does not know this method",
+            "The Allow header lists those it knows.",
+        ),
+        Kind(
+            "conflict",
+            409,
+            "The request does not fit the present state",
+            "Read the resource and decide anew.",
+        ),
+        Kind(
+            "external-order-id-taken",
+            409,
+            "Another order has this external_order_id",
+            "The link leads to the order that has it.",
+        ),
+        Kind("body-too-large", 413, "The body is too large", "A body has 256 kB at most."),
+        Kind(
+            "unsupported-media-type",
+            415,
+            "The body's media type is not supported",
+            "Send application/json, uncompressed.",
+        ),
+        Kind("rejected", 422, "The request is refused", "Sending it again changes nothing."),
+        Kind("invalid-order", 422, "The order document is not valid", "The errors point at what is wrong."),
+        Kind(
+            "idempotency-key-reused",
+            422,
+            "The idempotency key was used with another order",
+            "A retry repeats the same order; a new order needs a new key.",
+        ),
+        Kind(
+            "internal-error",
+            500,
+            "The platform failed",
+            "Nothing is known to be wrong with the request; tell us the trace id.",
+        ),
+        Kind(
+            "unavailable",
+            503,
+            "A part of the platform does not answer",
+            "Send the same request again, with the same key.",
+        ),
+        Kind(
+            "overloaded",
+            503,
+            "More orders are waiting than can be served in time",
+            "Come again after Retry-After seconds.",
+        ),
+        Kind("not-ready", 503, "The platform is not ready", "The dependencies say what is missing."),
+    )
+}
+
+_FAMILIES: tuple[tuple[type[errors.UoopError], str], ...] = (
+    (errors.Rejected, "rejected"),
+    (errors.Conflict, "conflict"),
+    (errors.NotFound, "not-found"),
+    (errors.Unavailable, "unavailable"),
+)
+_BY_STATUS = {
+    404: "no-such-path",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+def register(app: Flask) -> None:
+    """Answer every error of the application with a problem."""
+    app.register_error_handler(errors.UoopError, of_platform)
+    app.register_error_handler(TimeoutError, of_timeout)
+    app.register_error_handler(HTTPException, of_http)
+    app.register_error_handler(Exception, of_bug)
+
+
+def of_platform(error: errors.UoopError) -> Response:
+    """Answer an error that the platform foresaw."""
+    answer = _answer(kind_of(error), error.data)
+    if answer.status_code == 503:
+        wait_s = error.data.get("retry_after_s")
+        answer.headers["Retry-After"] = str(
+            math.ceil(wait_s) if isinstance(wait_s, int | float) else RETRY_AFTER_S
+        )
+    if answer.status_code in {401, 403}:
+        answer.headers["WWW-Authenticate"] = str(error.data["challenge"])
+    return answer
+
+
+def of_timeout(_: TimeoutError) -> Response:
+    """Answer for somebody who did not answer in time; the client may ask again with the same key."""
+    return of_platform(errors.Unavailable())
+
+
+def of_http(error: HTTPException) -> Response:
+    """Answer an error that was met below the views: routing, reading the request."""
+    status = error.code or 500
+    kind = KINDS[_BY_STATUS.get(status, "bad-request" if status < 500 else "internal-error")]
+    answer = _answer(kind, {})
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            answer.headers[name] = value
+    return answer
+
+
+def of_bug(error: Exception) -> Response:
+    """Answer what nobody foresaw: all of it to the log, nothing of it to the client."""
+    answer_trace = trace_id()
+    _log.error(
+        "request-failed", trace_id=answer_trace, method=request.method, path=request.path, exc_info=error
+    )
+    return _answer(KINDS["internal-error"], {}, answer_trace)
+
+
+def kind_of(error: errors.UoopError) -> Kind:
+    """Find the error's kind by its code, else by its family."""
+    by_family = next((code for family, code in _FAMILIES if isinstance(error, family)), "internal-error")
+    return KINDS.get(error.code, KINDS[by_family])
+
+
+def trace_id() -> str:
+    """Give the caller's trace id (W3C Trace Context), else a new one: 32 hex digits."""
+    found = _TRACEPARENT.fullmatch(request.headers.get("Traceparent", ""))
+    return found[1] if found else secrets.token_hex(16)
+
+
+def _answer(kind: Kind, data: Mapping[str, object], trace: str | None = None) -> Response:
+    problem = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=str(data.get("detail", kind.advice)),
+        code=kind.code,
+        instance=quote(request.path),
+        trace_id=trace or trace_id(),
+        **_extensions(data),
+    )
+    return Response(_encode(problem), kind.status, mimetype=MEDIA_TYPE)
+
+
+def _extensions(data: Mapping[str, object]) -> dict[str, Any]:
+    """Choose what of an error's data the client may see."""
+    told = {name: data[key] for name, key in (("errors", "faults"), ("dependencies",) * 2) if key in data}
+    if "order_id" in data:
+        told["links"] = {"order": paths.ORDER.format(order_id=data["order_id"])}
+    return told

@@ -1,0 +1,58 @@
+"""The query string of the order list; its schema is the documented one."""
+
+from typing import Annotated
+
+import msgspec
+from flask import request
+from msgspec import Meta
+
+from app.orders import faults
+from app.orders.document import PATTERN_MEANINGS, Moment, Name
+from app.orders.faults import Fault
+from app.orders.model import Status
+from app.orders.views import OrderFilter, Position
+from web import cursors
+from web.cursors import InvalidQuery
+
+
+class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which orders, from where on, and how many."""
+
+    status: Status | None = None
+    customer_id: Name | None = None
+    restaurant_id: Name | None = None
+    external_order_id: Name | None = None
+    created_from: Moment | None = None
+    created_until: Moment | None = None
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+    def filter(self) -> OrderFilter:
+        return OrderFilter(
+            status=self.status,
+            customer_id=self.customer_id,
+            restaurant_id=self.restaurant_id,
+            external_order_id=self.external_order_id,
+            created_from=self.created_from,
+            created_until=self.created_until,
+        )
+
+    def after(self) -> Position | None:
+        """:raises InvalidQuery: when the cursor is not one of ours"""
+        return cursors.decode(self.cursor) if self.cursor is not None else None
+
+
+def order_list() -> ListQuery:
+    """
+    Read the query string of the current request.
+
+    :raises InvalidQuery: with what is wrong; `pointer` names the parameter
+    """
+    given = request.args.to_dict(flat=False)
+    repeated = [name for name, values in given.items() if len(values) > 1]
+    if repeated:
+        raise InvalidQuery([Fault(f"/{repeated[0]}"[:200], "repeated", "may be given once")])
+    try:
+        return msgspec.convert({name: values[0] for name, values in given.items()}, ListQuery, strict=False)
+    except msgspec.ValidationError as wrong:
+        raise InvalidQuery([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None

@@ -1,0 +1,109 @@
+"""What is sent for an order: the views of the platform with links, as JSON."""
+
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from flask import Response, request
+
+from app.orders.document import Moment
+from app.orders.model import Accepted, Status
+from app.orders.views import OrderPage, OrderSummary, OrderView, TimelineEntry
+from web import cursors, paths
+
+RETRY_AFTER_S = "1"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class OrderLinks(msgspec.Struct, frozen=True):
+    """Where more is told about the order."""
+
+    self: str
+    timeline: str
+
+
+class AcceptedOrder(msgspec.Struct, frozen=True):
+    """The order is committed and on its way."""
+
+    tracking_id: str
+    status: Status
+    created_at: Moment
+    links: OrderLinks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(OrderView):
+    """One order: where it stands and how it came there."""
+
+    links: OrderLinks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedOrder(OrderSummary):
+    """One order in a list."""
+
+    links: OrderLinks
+
+
+class OrderList(msgspec.Struct, frozen=True):
+    """Part of a list, newest first. `next_cursor` fetches what follows; null at the end."""
+
+    orders: list[ListedOrder]
+    next_cursor: str | None
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """What happened to an order, oldest first."""
+
+    tracking_id: str
+    entries: list[TimelineEntry]
+    links: OrderLinks
+
+
+SCHEMAS = (AcceptedOrder, Order, OrderList, Timeline)
+
+
+def json(document: object, status: int = 200) -> Response:
+    """Answer with a document."""
+    return Response(_encode(document), status, mimetype="application/json")
+
+
+def accepted(outcome: Accepted) -> Response:
+    """Answer a submission: 202 with the place where the order can be followed."""
+    links = _links(outcome.order_id)
+    answer = json(AcceptedOrder(outcome.order_id, Status.PENDING, outcome.created_at, links), status=202)
+    answer.headers["Location"] = links.self
+    answer.headers["Retry-After"] = RETRY_AFTER_S
+    if outcome.replayed:
+        answer.headers["Idempotency-Replayed"] = "true"
+    return answer
+
+
+def order(view: OrderView) -> Response:
+    """Answer with one order under a strong validator, or 304 when the client has it already."""
+    answer = json(Order(**_values(view), links=_links(view.tracking_id)))
+    answer.set_etag(blake2b(answer.get_data(), digest_size=12).hexdigest())
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.make_conditional(request)
+    return answer
+
+
+def order_list(page: OrderPage) -> Response:
+    """Answer with a part of a list."""
+    listed = [ListedOrder(**_values(each), links=_links(each.tracking_id)) for each in page.orders]
+    return json(OrderList(listed, cursors.encode(page.next) if page.next else None))
+
+
+def timeline(order_id: str, entries: list[TimelineEntry]) -> Response:
+    """Answer with an order's history."""
+    return json(Timeline(order_id, entries, _links(order_id)))
+
+
+def _links(order_id: str) -> OrderLinks:
+    return OrderLinks(paths.ORDER.format(order_id=order_id), paths.TIMELINE.format(order_id=order_id))
+
+
+def _values(view: OrderView | OrderSummary) -> dict[str, Any]:
+    return {field.name: getattr(view, field.name) for field in fields(view)}
