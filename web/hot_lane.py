@@ -43,15 +43,11 @@ class HotLane:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] != "http"
-            or scope["path"] != PATH
-            or scope["method"] != "POST"
-            or self._services.shedding() is not None
-        ):
-            await self._rest(scope, receive, send)
-        else:
+        is_submission = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
+        if is_submission and self._services.shedding() is None:
             await self._submit(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
 
     async def _submit(self, scope: Message, receive: Receive, send: Send) -> None:
         started = perf_counter()
