@@ -45,7 +45,7 @@ class NotStarted(errors.Unavailable):
     code = "not-started"
 
     def __str__(self) -> str:
-        return str(self.data["said"])
+        return str(self.data["said"]).removeprefix("uoop: ")
 
 
 def up(

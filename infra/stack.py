@@ -63,7 +63,10 @@ def processes(settings: Settings) -> tuple[Process, ...]:
         listed.append(
             Process(
                 name="sandbox",
-                command=(*python, "infra.sandbox"),
+                command=(
+                    *(*python, "infra.sandbox", "--home", str(settings.home)),
+                    *("--port", str(settings.sandbox_port), "--providers", str(settings.providers)),
+                ),
                 env=env,
                 stage=1,
                 stop_stage=2,

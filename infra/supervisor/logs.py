@@ -35,7 +35,7 @@ def path(home: Path, name: str) -> Path:
 
 def writer(home: Path, name: str) -> BinaryIO:
     """The log, open for writing at its end."""
-    kept.folder(home / "logs")
+    kept.folder(kept.folder(home) / "logs")
     return path(home, name).open("ab")
 
 

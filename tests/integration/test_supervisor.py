@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,17 @@ def test_everything_starts_in_order_and_is_shown(stack, home):
     assert {row["state"] for row in shown.values()} == {"running"}
     assert all(psutil.pid_exists(row["pid"]) and row["uptime_s"] >= 0 for row in shown.values())
     assert story(home).startswith("prepared\n")
+
+
+def test_the_home_is_closed_to_others(home):
+    inner = home / "inner"
+
+    with socket.create_server((kept.LOOPBACK, 0)) as taken:
+        refused = uoop(inner, "up", "--detach", UOOP_PORT=str(taken.getsockname()[1]))
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("uoop: port ")
+    assert stat.S_IMODE(inner.stat().st_mode) == 0o700
 
 
 def test_a_stop_drains_workers_before_their_servers_go(stack, home):
