@@ -33,16 +33,15 @@ class Reading:
         self._db = db
 
     def order(self, tenant_id: str, order_id: str) -> OrderView | None:
-        with self._db.connect() as connection:
-            return queries.order(connection, tenant_id, order_id, steps=step_names, stages=stage_names)
+        return database.read(
+            self._db, lambda c: queries.order(c, tenant_id, order_id, steps=step_names, stages=stage_names)
+        )
 
     def page(self, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int) -> OrderPage:
-        with self._db.connect() as connection:
-            return queries.page(connection, tenant_id, wanted, after, limit)
+        return database.read(self._db, lambda c: queries.page(c, tenant_id, wanted, after, limit))
 
     def timeline(self, tenant_id: str, order_id: str) -> list[TimelineEntry] | None:
-        with self._db.connect() as connection:
-            return queries.timeline(connection, tenant_id, order_id, steps=step_names)
+        return database.read(self._db, lambda c: queries.timeline(c, tenant_id, order_id, steps=step_names))
 
 
 class Keys:
@@ -65,8 +64,12 @@ class Keys:
         known = self._known.get(visible)
         if known and known[0] > time.monotonic():
             return known[1]
-        with self._db.connect() as connection:
-            key = tenants.find_key(connection, visible)
+        try:
+            key = database.read(self._db, lambda connection: tenants.find_key(connection, visible))
+        except database.DatabaseAway:
+            if known is None:
+                raise
+            return known[1]  # better a key of a minute ago than no service
         if key:
             self._known[visible] = (time.monotonic() + self.REMEMBERED_S, key)
         return key

@@ -28,8 +28,8 @@ _PROVIDERS: tuple[dict[str, object], ...] = (
         "name": "dhow",
         "kind": "delivery",
         "bulk": False,
-        "base_fee": "0.900",  # asked last: he takes one order a call
-        "per_km": "0.100",
+        "base_fee": "0.400",
+        "per_km": "0.250",
         "speed_m_per_min": 250,
     },
 )

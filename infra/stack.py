@@ -6,6 +6,7 @@ Stopping closes the doors first (API, beat), lets the workers finish, then ends 
 """
 
 import os
+import shutil
 import signal
 import sys
 from functools import partial
@@ -27,7 +28,7 @@ _PREPARE = "from infra import bootstrap, settings; bootstrap.prepare(settings.Se
 
 def processes(settings: Settings) -> tuple[Process, ...]:
     """The platform's own processes, for settings in which every URL and port is filled in."""
-    env = bare_environment() | settings.environment()
+    env = bare_environment() | settings.environment() | _tuning(settings)
     python = (sys.executable, "-m")
     listed = [
         Process(
@@ -80,6 +81,14 @@ def processes(settings: Settings) -> tuple[Process, ...]:
     return tuple(listed)
 
 
+def _tuning(settings: Settings) -> dict[str, str]:
+    """Counters of all processes meet in one folder, emptied here; numeric libraries start no threads of their own."""
+    folder = settings.home / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return {"PROMETHEUS_MULTIPROC_DIR": str(folder), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
     queues, size = WORKERS[name]
     return Process(
@@ -87,7 +96,7 @@ def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
         command=(
             *(sys.executable, "-m", "celery", "-A", "infra.worker", "worker"),
             *("-Q", ",".join(queues), "-n", f"{name}@%h", "-c", str(getattr(settings, size))),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat", "-E"),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             *("--loglevel", settings.log_level),
         ),
         env=env,

@@ -64,6 +64,12 @@ def services(settings: Settings, app: Celery) -> Services:
     )
 
 
+def messages_may_be_lost(settings: Settings) -> None:
+    """A worker died with messages in its hands: the sweep shall send again what nobody is executing."""
+    client = redis_client(settings.broker_url.get_secret_value())
+    CeleryCarrier(Celery(), client, SAGAS).forget()
+
+
 def _ports(settings: Settings, db: Database, ledger: Ledger) -> Ports:
     providers = registry.load(settings.providers)
     delivery = providers.of_kind(Kind.DELIVERY)

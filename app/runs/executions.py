@@ -197,9 +197,10 @@ def heartbeat(
     )
 
 
-def _member(row: tuple[Any, ...], names: Sequence[str]) -> Member:
+def _member(row: Sequence[Any], names: Sequence[str]) -> Member:
     fixed = len(row) - len(names)
-    return Member(*row[:fixed], given=dict(zip(names, row[fixed:], strict=True)))
+    arguments: list[Any] = [*row[:fixed], dict(zip(names, row[fixed:], strict=True))]
+    return Member(*arguments)
 
 
 def _cohort(row: Any) -> Cohort:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra import running
+from infra import running, wiring
 from infra import settings as settings_module
 from infra.settings import Settings
 from infra.supervisor import logs as process_logs
@@ -32,7 +32,12 @@ def up(
         running.up_detached(chosen)
         _say_ready(running.connected(chosen))
     else:
-        running.up(chosen, on_ready=_say_ready, tell=_say)
+        running.up(
+            chosen,
+            on_unclean_worker_death=wiring.messages_may_be_lost,
+            on_ready=_say_ready,
+            tell=_say,
+        )
 
 
 def down() -> None:

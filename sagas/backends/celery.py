@@ -42,6 +42,10 @@ class CeleryCarrier:
         found: Any = self._client.get(INCARNATION_KEY)
         return found.decode() if found else mine
 
+    def forget(self) -> None:
+        """Begin a new incarnation: messages may have been lost, so whatever no step is executing is sent again."""
+        self._client.delete(INCARNATION_KEY)
+
     def _step(self, claimed: Claimed, stage: int, step: int, queue: str) -> Any:
         arguments = {"cohort_id": claimed.id, "epoch": claimed.epoch, "stage": stage, "step": step}
         return self._app.signature(RUN_STEP, kwargs=arguments, immutable=True, queue=str(queue))

@@ -8,7 +8,7 @@ the recall. Who is asked next is committed before he is asked.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -29,18 +29,31 @@ USES = (plan_fulfilment.NAME,)
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Asked:
-    """A member and the partner whose turn it is."""
+    """
+    A member and the partner whose turn it is.
+
+    :param partners: whose turn it is, and those after him
+    :param nth: how many times another was asked before him
+    :param before: who may have been asked in earlier executions
+    :param unreached: one of those before him could not be reached, so that it is worth coming again
+    """
 
     member: Member
-    ranking: tuple[str, ...]
+    partners: tuple[str, ...]
     nth: int
-    sure: bool
+    before: frozenset[str] = frozenset()
+    unreached: bool = False
 
     @property
     def partner(self) -> str:
-        return self.ranking[self.nth]
+        return self.partners[0]
+
+    @property
+    def sure(self) -> bool:
+        """Whether nobody can have asked this partner before."""
+        return self.partner not in self.before
 
     @property
     def key(self) -> str:
@@ -58,11 +71,14 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
         answers = _side_by_side(turn, partial(_ask, ports, call, places))
         going_on: list[_Asked] = []
         for asked in turn:
-            outcome = _read(asked, answers[asked.member.run_id])
-            if outcome is None:
-                going_on.append(asked)
-            else:
+            answer = answers[asked.member.run_id]
+            outcome = _read(asked, answer)
+            if outcome is not None:
                 outcomes[asked.member.run_id] = outcome
+            elif answer.verdict is port.Verdict.UNAVAILABLE:
+                going_on.append(replace(asked, unreached=True))
+            else:
+                going_on.append(asked)
         turn = _next_partners(ports, call, going_on, outcomes)
     return Result(outcomes)
 
@@ -71,15 +87,11 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     """Take the dispatch back from every partner that may have it."""
     with ports.engine.begin() as connection:
         later = attempts.all_of(connection, [m.run_id for m in members])
-    left = {m.run_id: [_planned(m)[0], *later.get(m.run_id, [])] for m in members}
+    left = {m.run_id: list({_planned(m)[0], *later.get(m.run_id, [])}) for m in members}
     outcomes: dict[int, Outcome] = dict.fromkeys(left, UNDONE)
     by_id = {m.run_id: m for m in members}
     while any(left.values()):
-        turn = [
-            _Asked(by_id[run_id], (partners.pop(),), 0, sure=False)
-            for run_id, partners in left.items()
-            if partners
-        ]
+        turn = [_Asked(by_id[run_id], (partners.pop(),), 0) for run_id, partners in left.items() if partners]
         told = _side_by_side(turn, partial(_recall, ports, call))
         outcomes |= {
             run_id: outcome for run_id, outcome in told.items() if outcome.verdict is not Verdict.UNDONE
@@ -88,10 +100,12 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
 
 
 def _first(member: Member, later: Sequence[str], call: Call) -> _Asked:
+    """The partner who was asked last, or the planned one; after him all others, also those before him."""
     ranking = _planned(member)
-    if not later:
-        return _Asked(member, ranking, 0, sure=call.sure and not member.attempts)
-    return _Asked(member, ranking, ranking.index(later[-1]), sure=False)
+    start = ranking.index(later[-1]) if later else 0
+    fresh = call.sure and not member.attempts and not later
+    before = () if fresh else (ranking[0], *later)
+    return _Asked(member, ranking[start:] + ranking[:start], len(later), frozenset(before))
 
 
 def _planned(member: Member) -> tuple[str, ...]:
@@ -123,10 +137,12 @@ def _next_partners(
         told = recalled.get(asked.member.run_id, UNDONE)
         if told.verdict is not Verdict.UNDONE:
             outcomes[asked.member.run_id] = Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
-        elif asked.nth + 1 == len(asked.ranking):
-            outcomes[asked.member.run_id] = Outcome(Verdict.REJECTED, "no-available-partner")
+        elif len(asked.partners) > 1:
+            turn.append(replace(asked, partners=asked.partners[1:], nth=asked.nth + 1))
+        elif asked.unreached:
+            outcomes[asked.member.run_id] = Outcome(Verdict.UNAVAILABLE, "no-available-partner")
         else:
-            turn.append(_Asked(asked.member, asked.ranking, asked.nth + 1, sure=True))
+            outcomes[asked.member.run_id] = Outcome(Verdict.REJECTED, "no-available-partner")
     if turn:
         with ports.engine.begin() as connection:
             executions.hold(connection, cohort_id=call.cohort_id, step=call.step, executor=call.executor)
