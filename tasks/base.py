@@ -14,7 +14,6 @@ from sagas.engine import Engine
 from tasks import broker_guard
 from tasks.doorbell import RedisDoorbell
 
-
 log = structlog.get_logger()
 
 
