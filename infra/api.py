@@ -1,4 +1,8 @@
-"""The WSGI composition root: `granian --interface wsgi infra.api:application`."""
+"""
+The API's composition root: `granian --interface asgi infra.api:hot_lane`.
+
+Flask alone is served by `granian --interface wsgi infra.api:application`.
+"""
 
 import time
 from functools import cache, partial
@@ -23,6 +27,7 @@ from sagas.fulfill_order import FULFILL_ORDER
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.app import create_app
+from web.hot_lane import HotLane
 from web.services import Principal, Services
 
 
@@ -103,16 +108,17 @@ def readiness(db: Database, clients: dict[str, "redis.Redis"]) -> dict[str, bool
     return found
 
 
-def services(settings: Settings) -> Services:
+def group_commit(settings: Settings) -> GroupCommit:
+    url = settings.database_url.get_secret_value()
+    bell = doorbell(settings, celery_application(_no_tasks_here))
+    start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version)
+    return GroupCommit(database.engine(url, pool_size=1), bell, start)
+
+
+def services(settings: Settings, commit: GroupCommit) -> Services:
     """All that the HTTP shells call."""
     url = settings.database_url.get_secret_value()
     db = database.engine(url, pool_size=8)
-    celery = celery_application(_no_tasks_here)
-    commit = GroupCommit(
-        database.engine(url, pool_size=1),
-        doorbell(settings, celery),
-        StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version),
-    )
     pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
     reading = Reading(db)
     clients = {
@@ -137,4 +143,7 @@ def _no_tasks_here() -> TaskServices:
 
 settings = Settings.load()
 logs.configure(settings.log_level)
-application = create_app(services(settings))
+_commit = group_commit(settings)
+_services = services(settings, _commit)
+application = create_app(_services)
+hot_lane = HotLane(application, _services, _commit.submit_for, threads=settings.api_threads)

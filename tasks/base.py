@@ -4,12 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from celery import Celery, Task
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.outbox.relay import Relay
 from sagas.engine import Engine
 from tasks import broker_guard
 from tasks.doorbell import RedisDoorbell
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,18 @@ class ServiceTask(Task):  # type: ignore[misc]
             factory: Callable[[], Services] = self.app.services_factory
             ServiceTask._made = factory()
         return ServiceTask._made
+
+
+class ControlTask(ServiceTask):
+    """A task that looks for work: while a store is away there is none, and beat calls again anyway."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except (OperationalError, InterfaceError, RedisError) as error:
+            log.warning("store-away", task=self.name, error=type(error).__name__)
 
 
 def application(services_factory: Callable[[], Services], **configuration: Any) -> Celery:

@@ -3,7 +3,6 @@
 import json
 import signal
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,9 +47,7 @@ def demo(
     place = city.city(seed)
     pace = _pace(count, rate=rate, lunch=lunch, seed=seed)
     with platform(Settings.load()) as started:
-        scene = Scene(
-            place.restaurants, place.couriers, city.orders(place, count, failure_rate=share), pace
-        )
+        scene = Scene(place.restaurants, place.couriers, city.orders(place, count, failure_rate=share), pace)
         with screen.bar(count) as tell:
             found, _ = play(started.settings, scene, tell)
         show(found, as_json=as_json)

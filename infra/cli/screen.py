@@ -57,7 +57,9 @@ def summary(found: Summary, console: Console) -> None:
         table.add_row("refused", str(found.refused), "by the API, for good")
     if found.unanswered:
         table.add_row("[red]unanswered", str(found.unanswered), "sent, and never answered")
-    table.add_row("events", str(found.events_delivered), f"of {found.events}, p99 {_seconds(found.events_p99_s)}")
+    table.add_row(
+        "events", str(found.events_delivered), f"of {found.events}, p99 {_seconds(found.events_p99_s)}"
+    )
     table.add_row("orders/s", f"{found.orders_per_s:.0f}", "until 95 % had ended")
     table.add_row("audit", found.audit, f"journal {found.journal}")
     console.print(table)

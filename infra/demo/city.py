@@ -77,9 +77,7 @@ def city(seed: int, *, restaurants: int = 120, couriers: int = 150, customers: i
         for n in range(restaurants)
     )
     riders = tuple(
-        CourierEntry(
-            id=f"rider-{seed}-{n:03}", at=position(rng.gauss(0, SPREAD_M), rng.gauss(0, SPREAD_M))
-        )
+        CourierEntry(id=f"rider-{seed}-{n:03}", at=position(rng.gauss(0, SPREAD_M), rng.gauss(0, SPREAD_M)))
         for n in range(couriers)
     )
     baskets = tuple(

@@ -61,7 +61,7 @@ class Schedule:
         self._offsets: Iterator[float] = iter(offsets_s)
         self._next = next(self._offsets, 0.0)
 
-    def due_in_s(self, elapsed_s: float, outstanding: int) -> float | None:  # noqa: ARG002
+    def due_in_s(self, elapsed_s: float, outstanding: int) -> float | None:
         return self._next - elapsed_s
 
     def sent(self) -> None:
@@ -79,7 +79,7 @@ class Window:
     def __init__(self, size: float = FIRST_WINDOW) -> None:
         self.size = size
 
-    def due_in_s(self, elapsed_s: float, outstanding: int) -> float | None:  # noqa: ARG002
+    def due_in_s(self, elapsed_s: float, outstanding: int) -> float | None:
         return 0.0 if outstanding < self.size else None
 
     def sent(self) -> None:

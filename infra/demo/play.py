@@ -137,9 +137,16 @@ def play(settings: Settings, scene: Scene, tell: Callable[[Progress], None]) -> 
 
 
 def _send_and_watch(
-    settings: Settings, load: Load, scene: Scene, watch: Watch, kept: Journal, tell: Callable[[Progress], None]
+    settings: Settings,
+    load: Load,
+    scene: Scene,
+    watch: Watch,
+    kept: Journal,
+    tell: Callable[[Progress], None],
 ) -> None:
-    sender = threading.Thread(target=load.run, args=(scene.orders, scene.pace, kept), name="load", daemon=True)
+    sender = threading.Thread(
+        target=load.run, args=(scene.orders, scene.pace, kept), name="load", daemon=True
+    )
     sender.start()
     try:
         _watch(settings, load, scene.pace, watch, sender, kept.path, tell)
