@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from typing import Protocol
 
-LEAST_WINDOW, WIDEST_WINDOW = 100, 50_000
-FIRST_WINDOW = 300
-WANTED_S = 0.9  # from sending to CONFIRMED, of the slowest twentieth: leaves room below 2 s for hiccups
+LEAST_WINDOW, WIDEST_WINDOW = 400, 50_000
+FIRST_WINDOW = 500
+WANTED_S = 1.2  # from sending to CONFIRMED, of the slowest twentieth: leaves room below 2 s for hiccups
 
 AGAIN_S = 0.25  # after an answer that is none
 SLOWEST_AGAIN_S = 5.0
