@@ -7,11 +7,11 @@ import psycopg2
 import pytest
 import redis
 from sqlalchemy import Engine, text
+from world import World
 
 from app import database, migrations, partitions
 from app.runs import cohorts
 from app.tenants import service as tenants
-from world import World
 
 TEMPLATE = "uoop_template"
 REDIS_NUMBER = 9

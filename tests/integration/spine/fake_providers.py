@@ -173,7 +173,7 @@ class FakeProvider:
             return Answer(key, table[state], reference=key)
 
     def _mood(self, op: str, resource: str, key: str) -> Mood | None:
-        order_id = key.split(":")[0]
+        order_id = key.split(":", maxsplit=1)[0]
         for rule in self._rules:
             fits = rule.op == op and rule.resource in (None, resource) and rule.times != 0
             if fits and (rule.orders is None or order_id in rule.orders):

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 import redis
+from fake_providers import Mood
 from sqlalchemy import Engine as Database
+from world import RANKING, STAGES, World
 
 from app.runs.model import Member, Outcome, Verdict
-from fake_providers import Mood
 from sagas.definition import Action, Call, Result, Saga, Stage, Step
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.ports import Ports
-from world import RANKING, STAGES, World
 
 BEFORE_PIVOT = [step for step in FULFILL_ORDER.steps if STAGES[step.name] <= FULFILL_ORDER.pivot_stage]
 AFTER_PIVOT = [step for step in FULFILL_ORDER.steps if STAGES[step.name] > FULFILL_ORDER.pivot_stage]
@@ -88,7 +88,7 @@ def test_a_step_that_fails_undoes_everything(
 
     compensated = step is not FULFILL_ORDER.steps[0]
     failure = {"code": "made-up", "step": step.name, "compensated": compensated}
-    assert world.failures() == {order: failure for order in failed}
+    assert world.failures() == dict.fromkeys(failed, failure)
     assert (standing, held, pooled) == ([], 0, 0)
     assert world.statuses() == {**dict.fromkeys(failed, "FAILED"), again: "CONFIRMED"}
     assert world.taken_slots() == 0
@@ -140,9 +140,7 @@ def test_a_compensation_is_tried_until_it_succeeds(
 
     world.settle()
 
-    assert world.failures() == {
-        order: {"code": "made-up", "step": FULFILL_ORDER.pivot, "compensated": True}
-    }
+    assert world.failures() == {order: {"code": "made-up", "step": FULFILL_ORDER.pivot, "compensated": True}}
     assert world.standing() == []
     assert world.held_places() == 0
 
@@ -152,13 +150,23 @@ def test_a_compensation_is_tried_until_it_succeeds(
 def test_a_compensation_that_never_succeeds_parks_the_run_and_tells_the_order_nothing(
     db: Database, client: "redis.Redis[bytes]", step: Step, verdict: Verdict
 ) -> None:
-    world = World.made(db, client, saga=undo_fails_after_refused_dispatch(step, verdict, acts=False, times=99))
+    world = World.made(
+        db, client, saga=undo_fails_after_refused_dispatch(step, verdict, acts=False, times=99)
+    )
     (order,) = world.accept()
 
     world.settle()
 
     assert world.rows("SELECT state, failure FROM runs") == [
-        ("p", {"code": "made-up", "step": FULFILL_ORDER.pivot, "parked": f"undo-{step.name}", "parked_code": "made-up"})
+        (
+            "p",
+            {
+                "code": "made-up",
+                "step": FULFILL_ORDER.pivot,
+                "parked": f"undo-{step.name}",
+                "parked_code": "made-up",
+            },
+        )
     ]
     assert world.statuses() == {order: "PENDING"}
     assert world.taken_slots() == 0
@@ -200,7 +208,9 @@ def test_a_mixed_cohort_parts_and_the_rest_is_confirmed(world: World) -> None:
     world.settle()
 
     assert [first[order] for order in orders] == ["PENDING"] * 3 + ["CONFIRMED"] * 7
-    assert [world.statuses()[order] for order in orders] == ["FAILED", "CONFIRMED", "FAILED"] + ["CONFIRMED"] * 7
+    assert [world.statuses()[order] for order in orders] == ["FAILED", "CONFIRMED", "FAILED"] + [
+        "CONFIRMED"
+    ] * 7
     assert {key.split(":")[0] for key in world.standing()} == {late, *orders[3:]}
     assert world.held_places() == 8
 
@@ -226,7 +236,9 @@ def test_orders_that_fail_at_different_steps_are_undone_by_one_cohort(world: Wor
 
 
 def test_a_full_kitchen_rejects_only_those_beyond_its_limit(world: World) -> None:
-    world.sql("INSERT INTO restaurants (tenant_id, id, lat, lng, slot_capacity) VALUES ('default', 'restaurant-1', 0, 0, 4)")
+    world.sql(
+        "INSERT INTO restaurants (tenant_id, id, lat, lng, slot_capacity) VALUES ('default', 'restaurant-1', 0, 0, 4)"
+    )
     world.accept(7)
 
     world.settle()
@@ -265,7 +277,9 @@ def test_the_gate_lets_nobody_to_the_pivot_who_may_not_pass(
 
 def test_a_cancellation_past_the_gate_changes_nothing(world: World) -> None:
     (order,) = world.accept()
-    world.partners[RANKING[0]].meanwhile("before do", lambda: world.sql("UPDATE runs SET cancel_requested = true"))
+    world.partners[RANKING[0]].meanwhile(
+        "before do", lambda: world.sql("UPDATE runs SET cancel_requested = true")
+    )
 
     world.settle()
 
@@ -296,5 +310,11 @@ def test_every_event_is_written_once_with_its_order(world: World) -> None:
     world.settle()
 
     events = world.rows("SELECT order_id, sequence, type FROM outbox_in ORDER BY id")
-    assert [event[1:] for event in events if event[0] == confirmed] == [(1, "order.accepted"), (2, "order.confirmed")]
-    assert [event[1:] for event in events if event[0] == refused] == [(1, "order.accepted"), (2, "order.failed")]
+    assert [event[1:] for event in events if event[0] == confirmed] == [
+        (1, "order.accepted"),
+        (2, "order.confirmed"),
+    ]
+    assert [event[1:] for event in events if event[0] == refused] == [
+        (1, "order.accepted"),
+        (2, "order.failed"),
+    ]

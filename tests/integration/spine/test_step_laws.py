@@ -6,16 +6,18 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from fake_providers import Mood
+from world import STAGES, World
 
 from app.runs import executions
 from app.runs.model import LostCohort, Member, Outcomes, Verdict
-from fake_providers import Mood
 from infra.wiring import SAGAS
 from sagas.definition import Call, Result, Saga, Step
-from world import STAGES, World
 
 ALL = [pytest.param(saga, step, id=step.name) for saga in SAGAS for step in saga.steps]
-UNDOABLE = [pytest.param(saga, step, id=step.name) for saga in SAGAS for step in saga.steps if step.compensation]
+UNDOABLE = [
+    pytest.param(saga, step, id=step.name) for saga in SAGAS for step in saga.steps if step.compensation
+]
 COHORT = 3
 
 pytestmark = pytest.mark.parametrize("fleet", [False, True], ids=["partners", "own fleet"])
@@ -56,7 +58,9 @@ class Bench:
         """All that the step could have brought about."""
         return {
             "standing": sorted(self.world.standing()),
-            "held": self.world.rows("SELECT run_id, slot FROM capacity_holds WHERE released_at IS NULL ORDER BY 1"),
+            "held": self.world.rows(
+                "SELECT run_id, slot FROM capacity_holds WHERE released_at IS NULL ORDER BY 1"
+            ),
             "ledger": {
                 key: self.world.redis.zrange(key, 0, -1)
                 for key in sorted(self.world.redis.scan_iter(match="*:hold:*"))
@@ -182,6 +186,9 @@ def test_undo_of_some_leaves_the_others(world: World, saga: Saga, step: Step, fl
 
     left = {key.split(":")[0] for key in world.book.standing() if f":{step.name}:" in key}
     left |= {row[0] for row in world.rows("SELECT order_id FROM fleet_pool WHERE state = 'pooled'")}
-    left |= {row[0] for row in world.rows("SELECT order_id FROM capacity_holds WHERE released_at IS NULL")
-             if step.name == "reserve-capacity"}
+    left |= {
+        row[0]
+        for row in world.rows("SELECT order_id FROM capacity_holds WHERE released_at IS NULL")
+        if step.name == "reserve-capacity"
+    }
     assert left == {member.order_id for member in others}

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import redis
+from fake_providers import Book, FakeProvider
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
@@ -22,7 +23,6 @@ from app.orders.model import Accepted, NewOrder
 from app.providers.port import Kind
 from app.runs import cohorts
 from app.runs.cohorts import Claimed
-from fake_providers import Book, FakeProvider
 from sagas.definition import Registry, Saga
 from sagas.engine import Engine, Limits
 from sagas.fulfill_order import FULFILL_ORDER
@@ -161,7 +161,9 @@ class World:
         capacity.rebuild(db, ledger)
         return cls(db, client, book, payment, kitchens, partners, carrier, bell, ledger, ports, engine)
 
-    def another_engine(self, saga: Saga = FULFILL_ORDER, *, size: int = 1000, interval_s: float = 0.0) -> Engine:
+    def another_engine(
+        self, saga: Saga = FULFILL_ORDER, *, size: int = 1000, interval_s: float = 0.0
+    ) -> Engine:
         """One more process of the same platform."""
         limits = Limits(cohort_size=size, lane_interval_s=interval_s)
         return Engine(self.ports, Registry(saga), self.carrier, self.doorbell, Heartbeat(self.db), limits)
@@ -247,7 +249,10 @@ class World:
         return {row[0]: row[1] for row in self.rows("SELECT id, status FROM uoop_orders")}
 
     def failures(self) -> dict[str, dict[str, object]]:
-        return {row[0]: row[1] for row in self.rows("SELECT id, failure FROM uoop_orders WHERE failure IS NOT NULL")}
+        return {
+            row[0]: row[1]
+            for row in self.rows("SELECT id, failure FROM uoop_orders WHERE failure IS NOT NULL")
+        }
 
     def states(self) -> dict[str, str]:
         """The runs' states by order."""
@@ -274,22 +279,34 @@ class World:
         """What Postgres holds of runs, to be compared with what it holds later."""
         return {
             table: self.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3")
-            for table in ("runs", "cohorts", "outcomes", "dispatch_attempts", "slots", "capacity_holds", "uoop_orders",
-                          "outbox_in")
+            for table in (
+                "runs",
+                "cohorts",
+                "outcomes",
+                "dispatch_attempts",
+                "slots",
+                "capacity_holds",
+                "uoop_orders",
+                "outbox_in",
+            )
         }
 
-    def add_courier(self, count: int = 1, *, tenant: str = "default", restaurant: str = "restaurant-1") -> None:
+    def add_courier(
+        self, count: int = 1, *, tenant: str = "default", restaurant: str = "restaurant-1"
+    ) -> None:
         """Give the tenant couriers of its own beside a restaurant whose place is known."""
         self.sql(
             "INSERT INTO restaurants (tenant_id, id, lat, lng) VALUES (:t, :r, 26.2, 50.6) ON CONFLICT DO NOTHING",
-            t=tenant, r=restaurant,
+            t=tenant,
+            r=restaurant,
         )
         self.sql(
             "INSERT INTO couriers (tenant_id, id, lat, lng, max_orders) "
-            "SELECT :t, 'courier-' || n, 26.2, 50.6, 1000 FROM generate_series(1, :n) n", t=tenant, n=count,
+            "SELECT :t, 'courier-' || n, 26.2, 50.6, 1000 FROM generate_series(1, :n) n",
+            t=tenant,
+            n=count,
         )
 
     def open_lane(self, name: str, *, slots: int) -> None:
         with self.db.begin() as connection:
             cohorts.open_lane(connection, name, slots=slots)
-

@@ -1,0 +1,85 @@
+"""Auditing: one session of Postgres, one snapshot, one statement per check."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import psycopg2
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from app import database
+from infra.audit import load, picture
+from infra.audit.checks import CHECKS
+from infra.audit.model import Check, Finding, Level, Needs, Report, SourceAway, Standing
+from infra.audit.sources import sandbox
+from infra.settings import Settings
+
+_SESSION = (
+    "SET statement_timeout = 0",
+    "SET idle_in_transaction_session_timeout = 0",
+    "SET temp_buffers = '128MB'",
+    "SET work_mem = '256MB'",
+    "SET client_min_messages = warning",
+)
+
+
+def audit(
+    settings: Settings,
+    journals: Sequence[Path] = (),
+    *,
+    settled: bool = False,
+    strict_latency: bool = False,
+    effects: Iterable[bytes] | None = None,
+) -> Report:
+    """
+    Recompute the promises. May run while orders flow.
+
+    :param journals: what clients wrote down of their 202s; without one, three checks of P1 and P2 are skipped
+    :param settled: everything should have ended, so work under way is a violation too
+    :param strict_latency: no store was away, so late events are a violation too
+    :param effects: the providers' ledger in the sandbox's TSV format; by default the running sandbox's own
+    :raises SourceAway: if a store does not answer
+    :raises JournalUnreadable: if a journal cannot be read
+    """
+    if effects is None and settings.sandbox:
+        effects = sandbox.effects(settings.home)
+    missing = {Needs.JOURNAL: not journals, Needs.EFFECTS: effects is None}
+    skipped = {needs for needs, is_missing in missing.items() if is_missing}
+    strict = {Level.OPEN: settled, Level.LATENCY: strict_latency, Level.VIOLATION: True}
+    engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
+    try:
+        with engine.connect() as connection:
+            _load(connection, settings, journals, effects or ())
+            with connection.begin():
+                picture.take(connection)
+                findings = [_find(connection, check, strict[check.level], skipped) for check in CHECKS]
+    except (OperationalError, psycopg2.OperationalError) as error:
+        raise SourceAway(source="Postgres", reason=_first_line(error)) from error
+    finally:
+        engine.dispose()
+    return Report(checks=tuple(findings))
+
+
+def _load(
+    connection: Connection, settings: Settings, journals: Sequence[Path], effects: Iterable[bytes]
+) -> None:
+    connection.execution_options(isolation_level="REPEATABLE READ")
+    with connection.begin():
+        for statement in _SESSION:
+            connection.execute(text(statement))
+        load.load(connection, settings, journals=journals, effects=effects)
+
+
+def _find(connection: Connection, check: Check, strict: bool, skipped: set[Needs]) -> Finding:
+    if check.needs in skipped:
+        return Finding(check=check, standing=Standing.SKIP)
+    among, wrong, some = connection.execute(text(check.sql)).one()
+    standing = Standing.OK
+    if wrong > check.may_miss * among:
+        loose = Standing.WARN if check.level is Level.LATENCY else Standing.OPEN
+        standing = Standing.FAIL if strict else loose
+    return Finding(check=check, standing=standing, among=among, wrong=wrong, some=tuple(some or ()))
+
+
+def _first_line(error: DBAPIError | psycopg2.Error) -> str:
+    return str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]

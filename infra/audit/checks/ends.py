@@ -1,0 +1,93 @@
+"""P4: every order comes to its end in time or is parked with its reason; nothing is stuck between."""
+
+from infra.audit.model import Check, Level
+from sagas.fulfill_order import FULFILL_ORDER
+
+_CAPTURE_STAGE = len(FULFILL_ORDER.stages) - 1
+_UNDOING_MAY_TAKE = "interval '3 min'"  # beyond `not_after`: all tries of the last compensation
+
+CHECKS = (
+    Check(
+        name="order-ended",
+        promise="P4",
+        says="every order has come to its end or is parked",
+        among="audit_orders WHERE known AND has_run",
+        wrong="status = 'PENDING' AND state IN ('w', 't')",
+        level=Level.OPEN,
+    ),
+    Check(
+        name="order-in-time",
+        promise="P4",
+        says="no order is under way past its time",
+        among="audit_orders WHERE known AND has_run",
+        wrong="status = 'PENDING' AND state IN ('w', 't') AND clock_timestamp() > not_after "
+        f"+ CASE direction WHEN 'b' THEN {_UNDOING_MAY_TAKE} ELSE interval '0' END",
+    ),
+    Check(
+        name="run-ended",
+        promise="P4",
+        says="no run is under way",
+        among="runs",
+        wrong="state IN ('w', 't')",
+        level=Level.OPEN,
+    ),
+    Check(
+        name="run-agrees",
+        promise="P4",
+        says="every run stands where its order's status says",
+        among="audit_orders WHERE known AND has_run",
+        wrong=f"""CASE WHEN status = 'PENDING' THEN state = 'e'
+            WHEN undone_order THEN state <> 'e' OR run_failure IS NULL
+            ELSE NOT gated OR direction <> 'f' OR (state = 'e' AND run_failure IS NOT NULL)
+                OR (state = 'w' AND stage < {_CAPTURE_STAGE}) END""",
+    ),
+    Check(
+        name="parked-has-reason",
+        promise="P4",
+        says="every parked run has its reason",
+        among="runs WHERE state = 'p'",
+        wrong="failure ->> 'code' IS NULL",
+    ),
+    Check(
+        name="slot-led",
+        promise="P4",
+        says="no slot is held by a cohort that has ended",
+        among="slots s LEFT JOIN cohorts c ON c.id = s.cohort_id",
+        wrong="s.cohort_id IS NOT NULL AND (c.id IS NULL OR c.ended_at IS NOT NULL OR c.lane <> s.lane)",
+        subject="s.lane || '/' || s.n",
+    ),
+    Check(
+        name="cohort-has-slot",
+        promise="P4",
+        says="every cohort under way has one slot",
+        among="cohorts c WHERE c.ended_at IS NULL",
+        wrong="(SELECT count(*) FROM slots s WHERE s.cohort_id = c.id) <> 1",
+        subject="c.id",
+    ),
+    Check(
+        name="traveller-listed",
+        promise="P4",
+        says="every travelling run is listed by a cohort under way",
+        among="runs r WHERE r.state = 't'",
+        wrong="NOT EXISTS (SELECT FROM cohorts c WHERE c.id = r.cohort_id AND c.ended_at IS NULL "
+        "AND r.id = ANY(c.members))",
+        subject="r.order_id",
+    ),
+    Check(
+        name="listed-travels",
+        promise="P4",
+        says="every run that a cohort under way lists travels with it",
+        among="(SELECT c.id AS cohort_id, m.run_id FROM cohorts c CROSS JOIN LATERAL unnest(c.members) m(run_id) "
+        "WHERE c.ended_at IS NULL) l LEFT JOIN runs r ON r.id = l.run_id",
+        wrong="r.state IS DISTINCT FROM 't' OR r.cohort_id IS DISTINCT FROM l.cohort_id",
+        subject="coalesce(r.order_id, l.run_id::text)",
+    ),
+    Check(
+        name="ended-finished",
+        promise="P4",
+        says="every step that a cohort began was finished before it ended",
+        among="executions e JOIN cohorts c ON c.id = e.cohort_id",
+        wrong="c.ended_at IS NOT NULL AND e.finished_at IS NULL",
+        subject="e.cohort_id || '/' || e.step",
+    ),
+)

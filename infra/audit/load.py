@@ -1,0 +1,111 @@
+"""What other stores say, copied into temporary tables of one Postgres session."""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+from sqlalchemy import Connection, text
+
+from app.capacity import service as capacity
+from app.capacity.ledger import EPOCH_KEY
+from app.outbox.redis_stream import MAX_ENTRIES, RedisStream
+from infra.audit.model import SourceAway
+from infra.audit.sources import holds, journal, stream
+from infra.settings import Settings
+
+# One row: when the reading began by the database's clock, and what bounds the other stores' answers.
+_MOMENT = """
+    CREATE TEMP TABLE audit_moment AS SELECT clock_timestamp() AS began, CAST(:sink AS text) AS sink,
+        coalesce((SELECT pos FROM sinks WHERE name = :sink), 0) AS published, CAST(:capacity AS integer) AS capacity,
+        CAST(:entries AS bigint) AS max_entries, (SELECT epoch FROM capacity_ledger) AS epoch,
+        CAST(NULL AS bigint) AS ledger_epoch
+"""
+_TABLES = (
+    'CREATE TEMP TABLE audit_journal (order_id text COLLATE "C", key text COLLATE "C")',
+    """CREATE TEMP TABLE audit_lines (seq bigint, provider text COLLATE "C", resource text COLLATE "C",
+        key text COLLATE "C", order_id text COLLATE "C", op text COLLATE "C", at text, amount numeric,
+        currency text)""",
+    "CREATE TEMP TABLE audit_stream (place bigserial, pos bigint, id bigint, type text, sequence integer)",
+    """CREATE TEMP TABLE audit_ledger (slot text COLLATE "C", order_id text COLLATE "C", expiry double precision)""",
+)
+
+
+def load(
+    connection: Connection, settings: Settings, *, journals: Sequence[Path], effects: Iterable[bytes]
+) -> datetime:
+    """
+    Note the time, then copy journals, effects, events and holds.
+
+    Whatever an order's row says by `began` had happened in these stores before they are read; whatever these
+    stores say was begun by rows that a later snapshot of Postgres has. So nothing is missed, and no order
+    that is still moving is judged by half of its traces.
+
+    :return: `began`
+    :raises SourceAway: if a store does not answer
+    """
+    parameters = {
+        "sink": RedisStream.name,
+        "capacity": settings.slot_capacity,
+        "entries": MAX_ENTRIES,
+    }
+    connection.execute(text(_MOMENT), parameters)
+    for statement in _TABLES:
+        connection.execute(text(statement))
+    _copy(connection, "audit_journal", journal.entries(journals))
+    _copy(connection, "audit_lines", effects)
+    _load_redis(connection, settings)
+    connection.execute(text("ANALYZE audit_journal, audit_lines, audit_stream, audit_ledger"))
+    began: datetime = connection.execute(text("SELECT began FROM audit_moment")).scalar_one()
+    return began
+
+
+def _load_redis(connection: Connection, settings: Settings) -> None:
+    events = _client(settings.events_url.get_secret_value())
+    ledger = _client(settings.ledger_url.get_secret_value())
+    try:
+        _copy(connection, "audit_stream (pos, id, type, sequence)", stream.entries(events))
+        found: Any = ledger.get(EPOCH_KEY)
+        connection.execute(
+            text("UPDATE audit_moment SET ledger_epoch = :epoch"), {"epoch": int(found) if found else None}
+        )
+        _copy(connection, "audit_ledger", holds.live(ledger, epoch=capacity.epoch(connection)))
+    except redis.RedisError as error:
+        raise SourceAway(source="Redis", reason=str(error) or type(error).__name__) from error
+    finally:
+        events.close()
+        ledger.close()
+
+
+def _client(url: str) -> "redis.Redis":
+    return redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=30)
+
+
+def _copy(connection: Connection, table: str, chunks: Iterable[bytes]) -> None:
+    cursor: Any = connection.connection.cursor()
+    with closing(cursor):
+        cursor.copy_expert(f"COPY {table} FROM STDIN", io.BufferedReader(_File(iter(chunks)), 1 << 18))
+
+
+class _File(io.RawIOBase):
+    """Chunks as the file that psycopg2 reads."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._left = chunks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._left = chunk
+        taken = self._left[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._left = self._left[len(taken) :]
+        return len(taken)

@@ -1,0 +1,159 @@
+"""
+The picture that the checks look at: one row per order, from one snapshot of Postgres and what `load` copied.
+
+`settled` says that the order had come to its end before the other stores were read, so that they must know all
+of it; `still` the same of its run, which must not be moving either.
+"""
+
+from sqlalchemy import Connection, text
+
+from app.outbox.relay import REPUBLISHED_AFTER_LOSS
+from app.partitions import TABLES
+from sagas.fulfill_order import FULFILL_ORDER
+
+_RETENTION = {table.table: table.retention for table in TABLES}
+_RESERVE = FULFILL_ORDER.numbers["reserve-capacity"]
+
+_EFFECTS = """
+    CREATE TEMP TABLE audit_effects AS SELECT order_id,
+        count(*) FILTER (WHERE resource = 'authorizations' AND op = 'do')::integer AS authorized,
+        count(*) FILTER (WHERE resource = 'authorizations' AND op = 'undo')::integer AS voided,
+        count(*) FILTER (WHERE resource = 'captures' AND op = 'do')::integer AS captured,
+        count(*) FILTER (WHERE resource = 'captures' AND op = 'undo')::integer AS refunded,
+        count(*) FILTER (WHERE resource = 'placements' AND op = 'do')::integer AS placed,
+        count(*) FILTER (WHERE resource = 'placements' AND op = 'undo')::integer AS withdrawn,
+        count(*) FILTER (WHERE resource = 'dispatches' AND op = 'do')::integer AS dispatched,
+        count(*) FILTER (WHERE resource = 'dispatches' AND op = 'undo')::integer AS recalled,
+        min(amount) FILTER (WHERE resource = 'authorizations' AND op = 'do') AS authorized_amount,
+        min(currency) FILTER (WHERE resource = 'authorizations' AND op = 'do') AS authorized_currency,
+        min(amount) FILTER (WHERE resource = 'captures' AND op = 'do') AS captured_amount,
+        min(currency) FILTER (WHERE resource = 'captures' AND op = 'do') AS captured_currency,
+        min(provider) FILTER (WHERE resource = 'dispatches' AND op = 'do') AS dispatched_to
+    FROM audit_lines WHERE op <> 'tombstone' GROUP BY order_id
+"""
+# Keys one by one, but only of the few orders with several effects of a kind: elsewhere once is once.
+_EFFECT_KEYS = """
+    CREATE TEMP TABLE audit_effect_keys AS
+    SELECT provider, resource, key, min(order_id) AS order_id, count(*) FILTER (WHERE op = 'do') AS dos,
+        count(*) FILTER (WHERE op = 'undo') AS undos
+    FROM audit_lines WHERE op <> 'tombstone' AND order_id IN (SELECT order_id FROM audit_effects
+        WHERE greatest(authorized, captured, placed, dispatched) > 1
+        OR voided > authorized OR refunded > captured OR withdrawn > placed OR recalled > dispatched)
+    GROUP BY provider, resource, key
+"""
+_FLEET = """
+    CREATE TEMP TABLE audit_fleet AS SELECT order_id, count(*)::integer AS pooled
+    FROM fleet_pool WHERE state = 'pooled' GROUP BY order_id
+"""
+_KEYS = """
+    CREATE TEMP TABLE audit_keys AS SELECT order_id, count(*)::integer AS keys, min(key) AS key,
+        min(tenant_id) AS tenant_id FROM idempotency_keys GROUP BY order_id
+"""
+# In the door's own order: what is still in the inbox comes after all that is in the log.
+_EVENTS = """
+    CREATE TEMP TABLE audit_events AS
+    SELECT order_id, count(*)::integer AS events, min(sequence) AS first_sequence, max(sequence) AS last_sequence,
+        min(type) FILTER (WHERE sequence = 1) AS first_type, max(type) FILTER (WHERE is_last) AS last_type,
+        bool_or(coalesce(place <= place_before, false)) AS disordered
+    FROM (
+        SELECT order_id, sequence, type, place, lag(place) OVER one_order AS place_before,
+            lead(sequence) OVER one_order IS NULL AS is_last
+        FROM (
+            SELECT order_id, sequence, type, pos AS place FROM outbox_log
+            UNION ALL SELECT order_id, sequence, type, (1::bigint << 62) + id FROM outbox_in
+        ) events WINDOW one_order AS (PARTITION BY order_id ORDER BY sequence)
+    ) ordered GROUP BY order_id
+"""
+# A travelling run's bits are those of its last departure: what it has reached since stands in the outcomes.
+_TRAVELLING_HOLDS = f"""
+    CREATE TEMP TABLE audit_travelling AS
+    SELECT r.id, bool_or(o.verdict = 'd') AND NOT bool_or(o.verdict = 'u') AS holds
+    FROM runs r JOIN outcomes o ON o.run_id = r.id AND o.step = {_RESERVE} WHERE r.state = 't' GROUP BY r.id
+"""
+_ORDERS = f"""
+    CREATE TEMP TABLE audit_orders AS
+    SELECT coalesce(o.id, e.order_id) AS order_id, o.id IS NOT NULL AS known, o.tenant_id, o.restaurant_id, o.status,
+        o.status IN ('FAILED', 'CANCELLED') AS undone_order, o.total_amount, o.currency, o.partner, o.version,
+        o.run_id, o.failure, o.created_at,
+        o.status <> 'PENDING' AND o.updated_at <= m.began AS settled,
+        o.created_at > now() - make_interval(secs => {_RETENTION["runs"].total_seconds()}) AS kept,
+        o.created_at > now() - make_interval(secs => {_RETENTION["outbox_log"].total_seconds()}) AS events_kept,
+        r.id IS NOT NULL AND r.tenant_id = o.tenant_id AS has_run, r.state, r.direction, r.stage, r.gated,
+        r.done, r.touched, r.undone, r.not_after, r.failure AS run_failure,
+        r.state <> 't' AND r.updated_at <= m.began AS still,
+        coalesce(e.authorized, 0) AS authorized, coalesce(e.voided, 0) AS voided,
+        coalesce(e.captured, 0) AS captured, coalesce(e.refunded, 0) AS refunded,
+        coalesce(e.placed, 0) AS placed, coalesce(e.withdrawn, 0) AS withdrawn,
+        coalesce(e.dispatched, 0) AS dispatched, coalesce(e.recalled, 0) AS recalled,
+        e.authorized_amount, e.authorized_currency, e.captured_amount, e.captured_currency, e.dispatched_to,
+        coalesce(f.pooled, 0) AS pooled, k.keys, k.key, k.tenant_id AS key_tenant_id,
+        v.events, v.first_sequence, v.last_sequence, v.first_type, v.last_type, v.disordered,
+        h.slot, h.run_id IS NOT NULL AND h.released_at IS NULL AS held,
+        h.expires_at > clock.now + interval '2 s' AS unexpired,
+        coalesce(t.holds, r.done >> {_RESERVE} & 1 = 1 AND r.undone >> {_RESERVE} & 1 = 0) AS must_hold,
+        o.tenant_id || '/' || o.restaurant_id || '/' || (900 * floor(extract(epoch FROM
+            coalesce(o.window_from, to_timestamp((r.id >> 21) / 1000.0))) / 900))::bigint AS right_slot,
+        l.slot AS ledger_slot, l.entries AS ledger_entries
+    FROM uoop_orders o FULL JOIN audit_effects e ON e.order_id = o.id
+    LEFT JOIN runs r ON r.id = o.run_id AND r.order_id = o.id
+    LEFT JOIN audit_travelling t ON t.id = r.id
+    LEFT JOIN audit_fleet f ON f.order_id = o.id
+    LEFT JOIN audit_keys k ON k.order_id = o.id
+    LEFT JOIN audit_events v ON v.order_id = o.id
+    LEFT JOIN capacity_holds h ON h.run_id = o.run_id AND h.order_id = o.id
+    LEFT JOIN (SELECT order_id, min(slot) AS slot, count(*) AS entries FROM audit_ledger, audit_moment
+        WHERE expiry > extract(epoch FROM clock_timestamp()) + 2 GROUP BY order_id) l ON l.order_id = o.id
+    CROSS JOIN audit_moment m CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) clock
+"""
+_FAILED = """
+    CREATE TEMP TABLE audit_undoing AS
+    SELECT o.order_id, o.run_id, o.touched, o.undone, o.failure,
+        coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict <> 'u'), 0) AS intended,
+        coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict = 'u'), 0) AS proven
+    FROM audit_orders o LEFT JOIN outcomes x ON x.run_id = o.run_id
+    WHERE o.undone_order AND o.has_run GROUP BY 1, 2, 3, 4, 5
+"""
+_SLOTS = """
+    CREATE TEMP TABLE audit_slots AS
+    SELECT coalesce(t.slot, l.slot) AS slot, coalesce(t.held, 0) AS held, coalesce(l.held, 0) AS ledger_held,
+        coalesce(r.slot_capacity, m.capacity) AS capacity
+    FROM (SELECT slot, count(*) FILTER (WHERE state <> 't' OR direction <> 'b') AS held
+        FROM audit_orders WHERE held AND unexpired GROUP BY slot) t
+    FULL JOIN (SELECT slot, count(*) AS held FROM audit_ledger
+        WHERE expiry > extract(epoch FROM clock_timestamp()) GROUP BY slot) l ON l.slot = t.slot
+    LEFT JOIN restaurants r ON (r.tenant_id, r.id) = (split_part(coalesce(t.slot, l.slot), '/', 1),
+        regexp_replace(coalesce(t.slot, l.slot), '^[^/]*/(.*)/[0-9]+$', '\\1'))
+    CROSS JOIN audit_moment m
+"""
+# The relay goes forward over events: one is first delivered by what reaches beyond all that was delivered before.
+_FIRST_DELIVERIES = """
+    CREATE TEMP TABLE audit_first_deliveries AS
+    SELECT generate_series(greatest(first_pos, reached + 1), last_pos) AS pos, delivered_at FROM (
+        SELECT first_pos, last_pos, delivered_at, coalesce(max(last_pos) OVER (ORDER BY delivered_at, last_pos
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS reached
+        FROM deliveries JOIN audit_moment m ON m.sink = deliveries.sink
+    ) steps WHERE last_pos > reached
+"""
+# The last hour's events must be in the stream, however often Redis was emptied, but for those trimmed by number.
+_STREAM = f"""
+    CREATE TEMP TABLE audit_stream_log AS
+    SELECT coalesce(l.pos, s.pos) AS pos, s.place IS NOT NULL AS in_stream, l.pos IS NOT NULL AS in_log,
+        coalesce((l.id, l.type, l.sequence) = (s.id, s.type, s.sequence), false) AS same,
+        l.pos <= m.published AND l.at > m.began - make_interval(secs => {REPUBLISHED_AFTER_LOSS.total_seconds()})
+            AND (b.entries < m.max_entries OR l.pos > b.first) AS must_be_in_stream,
+        s.pos < kept.first AS before_log
+    FROM outbox_log l FULL JOIN audit_stream s ON s.pos = l.pos CROSS JOIN audit_moment m
+    CROSS JOIN (SELECT count(*) AS entries, coalesce(min(pos), 0) AS first FROM audit_stream) b
+    CROSS JOIN (SELECT coalesce(min(pos), 0) AS first FROM outbox_log) kept
+"""
+_ALL = (_EFFECTS, _EFFECT_KEYS, _FLEET, _KEYS, _EVENTS, _TRAVELLING_HOLDS)
+_THEN = (_ORDERS, _FAILED, _SLOTS, _FIRST_DELIVERIES, _STREAM)
+
+
+def take(connection: Connection) -> None:
+    """Make the tables of the picture, in one transaction of the connection."""
+    for statement in _ALL:
+        connection.execute(text(statement))
+    connection.execute(text("ANALYZE audit_effects, audit_fleet, audit_keys, audit_events, audit_travelling"))
+    for statement in _THEN:
+        connection.execute(text(statement))
