@@ -51,7 +51,9 @@ def submit(
 
 def status(
     order_id: _Id,
-    watch: Annotated[bool, typer.Option("--watch", help="Print each change until the order is settled.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print each change until the order is settled.")
+    ] = False,
 ) -> None:
     """Print where an order stands, as JSON."""
     client, last = _client(), ""

@@ -142,10 +142,11 @@ class World:
         payment = FakeProvider("benefit", Kind.PAYMENT, book)
         kitchens = FakeProvider("kitchens", Kind.RESTAURANT, book)
         partners = {name: FakeProvider(name, Kind.DELIVERY, book) for name in RANKING}
-        ledger = Ledger(client)
+        ledger, bell = Ledger(client), QuietDoorbell()
         ports = Ports(
             engine=db,
             ledger=ledger,
+            doorbell=bell,
             payment=payment,
             restaurants=kitchens,
             delivery={**partners, OWN_FLEET: OwnFleet(db)},
@@ -155,7 +156,7 @@ class World:
             ),
             slot_capacity=1000,
         )
-        carrier, bell = WalkingCarrier(), QuietDoorbell()
+        carrier = WalkingCarrier()
         limits = Limits(cohort_size=size, lane_interval_s=interval_s)
         engine = Engine(ports, Registry(saga), carrier, bell, Heartbeat(db), limits)
         capacity.rebuild(db, ledger)
