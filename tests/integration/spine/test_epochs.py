@@ -337,14 +337,15 @@ def test_the_heartbeat_keeps_a_lease_and_nothing_else_does(world: World) -> None
 def commit_answers_lost(world: World, *after: str) -> Iterator[None]:
     """Each first transaction with such a statement is committed, but whoever committed it is told otherwise."""
     left = list(after)
+    noted: dict[int, str] = {}
 
     def note(connection: Connection, _: object, statement: str, *__: object) -> None:
         for part in after:
             if part in statement:
-                connection.info["lose"] = part
+                noted[id(connection)] = part
 
     def lose(connection: Connection) -> None:
-        part = connection.info.pop("lose", None)
+        part = noted.pop(id(connection), None)
         if part in left:
             left.remove(part)
             connection.connection.dbapi_connection.commit()
@@ -358,6 +359,7 @@ def commit_answers_lost(world: World, *after: str) -> Iterator[None]:
         event.remove(world.db, "before_cursor_execute", note)
         event.remove(world.db, "commit", lose)
     assert left == []
+
 
 
 def at_once(work: Callable[[], T], times: int) -> list[T]:

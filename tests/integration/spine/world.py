@@ -197,7 +197,8 @@ class World:
         for stage in links(claimed, leg):
             if until is not None and any(message.step == STEPS[until] for message in stage):
                 return True
-            if not all([message.deliver(self.engine) for message in stage]):
+            went_on = [message.deliver(self.engine) for message in stage]  # side by side: nobody waits for another
+            if not all(went_on):
                 return False
         return until is None
 
@@ -263,7 +264,7 @@ class World:
         return int(self.one("SELECT count(*) FROM slots WHERE cohort_id IS NOT NULL"))
 
     def held_places(self) -> int:
-        """Live holds, which truth and ledger must agree on."""
+        """Live holds, on which truth and ledger must agree."""
         now = datetime.now().astimezone()
         assert capacity.drift(self.db, self.ledger, now=now) == {}
         return int(self.one("SELECT count(*) FROM capacity_holds WHERE released_at IS NULL"))
