@@ -35,18 +35,22 @@ class Services:
     maintain: Callable[[], None]
 
 
+def made(app: Celery) -> Services:
+    """This process's services; made with the first call, which must come after the pool has forked."""
+    if app.services_made is None:
+        app.services_made = app.services_factory()
+    found: Services = app.services_made
+    return found
+
+
 class ServiceTask(Task):  # type: ignore[misc]
-    """A task that finds its services; they are made with the first call, after the pool has forked."""
+    """A task that finds its services."""
 
     abstract = True
-    _made: Services | None = None
 
     @property
     def services(self) -> Services:
-        if ServiceTask._made is None:
-            factory: Callable[[], Services] = self.app.services_factory
-            ServiceTask._made = factory()
-        return ServiceTask._made
+        return made(self.app)
 
 
 class ControlTask(ServiceTask):
@@ -67,6 +71,6 @@ def application(services_factory: Callable[[], Services], **configuration: Any) 
     app = Celery("uoop", task_cls=ServiceTask, include=["tasks.steps", "tasks.control"])
     app.config_from_object("celeryconfig")
     app.conf.update(configuration)
-    app.services_factory = services_factory
+    app.services_factory, app.services_made = services_factory, None
     app.set_default()
     return app

@@ -47,6 +47,7 @@ def relay(self: ControlTask, **_: object) -> None:
 
 @shared_task(name=names.RECONCILE, bind=True, base=ControlTask)
 def reconcile(self: ControlTask, **_: object) -> None:
+    self.services.doorbell.answer(Bell.RECONCILE)
     self.services.reconcile()
 
 
