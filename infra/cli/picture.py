@@ -98,7 +98,9 @@ def _foot(story: Story) -> Text:
     state = _STATES[story.standing.state]
     lane = f" in lane {story.standing.lane}" if story.standing.state is RunState.WAITING else ""
     took = f"{_ms(story.created_at, story.updated_at):.0f} ms from acceptance to {story.status}"
-    return Text(f"run {state}{lane}, {cohorts} cohorts, {took}", style="dim")
+    return Text(
+        f"run {state}{lane}, {cohorts} {'cohort' if cohorts == 1 else 'cohorts'}, {took}", style="dim"
+    )
 
 
 def _bar(part: Span, colour: str) -> Text:

@@ -61,7 +61,8 @@ class Summary:
 
     :param refused: submissions that the API refused for good
     :param unanswered: submissions that were never answered
-    :param audit: "clean", or the lines that were violated
+    :param audit: "clean" or "violated"
+    :param audit_lines: what the audit said, if it found something
     """
 
     accepted: int
@@ -229,7 +230,7 @@ def _summary(settings: Settings, engine: Engine, path: Path, since: report.Mark,
         client_us_per_order=tally.cpu_s / max(tally.sent, 1) * 1e6,
         reasons=outcomes.reasons,
         audit="clean" if audited.clean else "violated",
-        audit_lines=list(audited.lines),
+        audit_lines=[] if audited.clean else list(audited.lines),
         journal=str(path),
     )
 
