@@ -196,7 +196,7 @@ class World:
         for stage in links(claimed, leg):
             if until is not None and any(message.step == STEPS[until] for message in stage):
                 return True
-            if not all(message.deliver(self.engine) for message in stage):
+            if not all([message.deliver(self.engine) for message in stage]):
                 return False
         return until is None
 
