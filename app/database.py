@@ -1,14 +1,19 @@
 """The one way to Postgres: an engine per process, transactions opened by the shells."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from app import errors
 
 STATEMENT_TIMEOUT_MS = 30_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
+
+T = TypeVar("T")
 
 
 def engine(url: str, *, pool_size: int) -> Engine:
@@ -28,6 +33,28 @@ def engine(url: str, *, pool_size: int) -> Engine:
         pool_recycle=1800,
         connect_args={"connect_timeout": 5, "options": options, "application_name": "uoop"},
     )
+
+
+class DatabaseAway(errors.Unavailable):
+    """The database does not answer."""
+
+    code = "database-away"
+
+
+def read(engine: Engine, query: Callable[[Connection], T]) -> T:
+    """
+    Run a query on a connection of its own; again on a new one when the old one turns out to be broken.
+
+    :raises DatabaseAway: if that fails too
+    """
+    for last in (False, True):
+        try:
+            with engine.connect() as connection:
+                return query(connection)
+        except (OperationalError, InterfaceError) as error:
+            if last:
+                raise DatabaseAway from error
+    raise AssertionError("unreachable")
 
 
 def rows(values: object) -> str:

@@ -1,4 +1,8 @@
-"""The WSGI composition root: `granian --interface wsgi infra.api:application`."""
+"""
+The API's composition root: `granian --interface asgi infra.api:hot_lane`.
+
+Flask alone is served by `granian --interface wsgi infra.api:application`.
+"""
 
 import time
 from functools import cache, partial
@@ -23,6 +27,7 @@ from sagas.fulfill_order import FULFILL_ORDER
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.app import create_app
+from web.hot_lane import HotLane
 from web.services import Principal, Services
 
 
@@ -33,16 +38,15 @@ class Reading:
         self._db = db
 
     def order(self, tenant_id: str, order_id: str) -> OrderView | None:
-        with self._db.connect() as connection:
-            return queries.order(connection, tenant_id, order_id, steps=step_names, stages=stage_names)
+        return database.read(
+            self._db, lambda c: queries.order(c, tenant_id, order_id, steps=step_names, stages=stage_names)
+        )
 
     def page(self, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int) -> OrderPage:
-        with self._db.connect() as connection:
-            return queries.page(connection, tenant_id, wanted, after, limit)
+        return database.read(self._db, lambda c: queries.page(c, tenant_id, wanted, after, limit))
 
     def timeline(self, tenant_id: str, order_id: str) -> list[TimelineEntry] | None:
-        with self._db.connect() as connection:
-            return queries.timeline(connection, tenant_id, order_id, steps=step_names)
+        return database.read(self._db, lambda c: queries.timeline(c, tenant_id, order_id, steps=step_names))
 
 
 class Keys:
@@ -65,8 +69,12 @@ class Keys:
         known = self._known.get(visible)
         if known and known[0] > time.monotonic():
             return known[1]
-        with self._db.connect() as connection:
-            key = tenants.find_key(connection, visible)
+        try:
+            key = database.read(self._db, lambda connection: tenants.find_key(connection, visible))
+        except database.DatabaseAway:
+            if known is None:
+                raise
+            return known[1]  # better a key of a minute ago than no service
         if key:
             self._known[visible] = (time.monotonic() + self.REMEMBERED_S, key)
         return key
@@ -100,16 +108,17 @@ def readiness(db: Database, clients: dict[str, "redis.Redis"]) -> dict[str, bool
     return found
 
 
-def services(settings: Settings) -> Services:
+def group_commit(settings: Settings) -> GroupCommit:
+    url = settings.database_url.get_secret_value()
+    bell = doorbell(settings, celery_application(_no_tasks_here))
+    start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version)
+    return GroupCommit(database.engine(url, pool_size=1), bell, start)
+
+
+def services(settings: Settings, commit: GroupCommit) -> Services:
     """All that the HTTP shells call."""
     url = settings.database_url.get_secret_value()
     db = database.engine(url, pool_size=8)
-    celery = celery_application(_no_tasks_here)
-    commit = GroupCommit(
-        database.engine(url, pool_size=1),
-        doorbell(settings, celery),
-        StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version),
-    )
     pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
     reading = Reading(db)
     clients = {
@@ -134,4 +143,7 @@ def _no_tasks_here() -> TaskServices:
 
 settings = Settings.load()
 logs.configure(settings.log_level)
-application = create_app(services(settings))
+_commit = group_commit(settings)
+_services = services(settings, _commit)
+application = create_app(_services)
+hot_lane = HotLane(application, _services, _commit.submit_for, threads=settings.api_threads)

@@ -1,12 +1,14 @@
-"""What must be there before any process starts: schema, partitions, lanes, the default tenant and its key."""
+"""What must be there before any process starts: schema, partitions, lanes, ledger, the first tenant and its key."""
 
 import os
 from datetime import UTC, datetime
 
 from app import database, migrations, partitions
+from app.capacity.ledger import Ledger
 from app.runs import cohorts
 from app.runs.model import COMPENSATION, FRONT, RETRY
 from app.tenants import service as tenants
+from infra import wiring
 from infra.settings import Settings
 
 
@@ -24,6 +26,7 @@ def prepare(settings: Settings) -> None:
                 connection, tenants.DEFAULT_TENANT, name="Default", order_deadline_s=settings.order_deadline_s
             )
             tenants.keep_key(connection, _token(settings), tenants.DEFAULT_TENANT, scopes=tenants.ALL_SCOPES)
+        wiring.reconcile(engine, Ledger(wiring.redis_client(settings.ledger_url.get_secret_value())))
     finally:
         engine.dispose()
 

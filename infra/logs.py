@@ -33,3 +33,5 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in ("celery.worker.strategy", "celery.app.trace"):  # two lines for every task, however small
+        logging.getLogger(name).setLevel(logging.WARNING)

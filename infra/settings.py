@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     )
 
     api_workers: int = Field(default=1, ge=1, description="Processes of the API")
+    hot_lane: bool = Field(
+        default=True,
+        description="Whether orders are accepted without a thread per request, in front of Flask",
+    )
     api_threads: int = Field(default=32, ge=1, description="Threads of each API process")
     step_processes: int = Field(default=2, ge=1, description="Processes that run saga steps")
     partner_processes: int = Field(default=2, ge=1, description="Processes that run partner lanes")

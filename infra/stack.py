@@ -42,7 +42,7 @@ def processes(settings: Settings) -> tuple[Process, ...]:
         ),
         Process(
             name="api",
-            command=(*python, "granian", *_granian_flags(settings), "infra.api:application"),
+            command=(*python, "granian", *_granian_flags(settings)),
             env=env,
             stage=2,
             stop_stage=0,
@@ -96,7 +96,7 @@ def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
         command=(
             *(sys.executable, "-m", "celery", "-A", "infra.worker", "worker"),
             *("-Q", ",".join(queues), "-n", f"{name}@%h", "-c", str(getattr(settings, size))),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat", "-E"),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             *("--loglevel", settings.log_level),
         ),
         env=env,
@@ -126,14 +126,21 @@ def _flower(settings: Settings, env: dict[str, str]) -> Process:
 
 def _granian_flags(settings: Settings) -> tuple[str, ...]:
     return (
-        *("--interface", "wsgi", "--http", "1", "--no-ws"),
+        *("--http", "1", "--no-ws"),
         *("--host", settings.host, "--port", str(settings.port)),
-        *("--workers", str(settings.api_workers), "--blocking-threads", str(settings.api_threads)),
+        *("--workers", str(settings.api_workers)),
         *("--backlog", "2048", "--backpressure", "2048"),  # above the connections that clients keep open
         *("--respawn-failed-workers", "--respawn-interval", "0.5"),
         *("--workers-kill-timeout", str(max(1, int(settings.drain_s * 0.25)))),
         *("--log-level", settings.log_level),
+        *_granian_interface(settings),
     )
+
+
+def _granian_interface(settings: Settings) -> tuple[str, ...]:
+    if settings.hot_lane:
+        return "--interface", "asgi", "infra.api:hot_lane"
+    return "--interface", "wsgi", "--blocking-threads", str(settings.api_threads), "infra.api:application"
 
 
 def embed(settings: Settings) -> tuple[Settings, list[Process]]:

@@ -55,11 +55,11 @@ def services(settings: Settings, app: Celery) -> Services:
     sink = RedisStream(redis_client(settings.events_url.get_secret_value()))
     holder = f"{socket.gethostname()}:{os.getpid()}"
     return Services(
-        engine=Engine(_ports(settings, db, ledger), SAGAS, carrier, bell, Heartbeat(db), limits),
+        engine=Engine(_ports(settings, db, ledger, bell), SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
         relays=(Relay(db, sink, holder=holder, observe=metrics.observe_events),),
-        reconcile=partial(_reconcile, db, ledger),
+        reconcile=partial(reconcile, db, ledger),
         maintain=partial(_maintain, db),
     )
 
@@ -70,7 +70,7 @@ def messages_may_be_lost(settings: Settings) -> None:
     CeleryCarrier(Celery(), client, SAGAS).forget()
 
 
-def _ports(settings: Settings, db: Database, ledger: Ledger) -> Ports:
+def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell) -> Ports:
     providers = registry.load(settings.providers)
     delivery = providers.of_kind(Kind.DELIVERY)
     (payment,) = providers.of_kind(Kind.PAYMENT)
@@ -79,6 +79,7 @@ def _ports(settings: Settings, db: Database, ledger: Ledger) -> Ports:
     return Ports(
         engine=db,
         ledger=ledger,
+        doorbell=bell,
         payment=payment,
         restaurants=restaurants,
         delivery={**{provider.name: provider for provider in delivery}, OWN_FLEET: OwnFleet(db)},
@@ -100,8 +101,8 @@ def _sequence(db: Database) -> int:
         return sequencer.sequence(connection)
 
 
-def _reconcile(db: Database, ledger: Ledger) -> None:
-    """Rebuild a ledger that has lost its epoch."""
+def reconcile(db: Database, ledger: Ledger) -> None:
+    """Rebuild a capacity ledger that has lost its epoch."""
     with db.begin() as connection:
         wanted = capacity.epoch(connection)
     try:

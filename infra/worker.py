@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_init
 
+from app.optimization.assign import assign
+from app.optimization.model import Problem
 from infra import logs
 from infra.settings import Settings
 from infra.wiring import services
-from tasks.base import application
+from tasks.base import application, made
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -18,6 +20,13 @@ settings = Settings.load()
 @setup_logging.connect
 def _logging(**_: object) -> None:
     logs.configure(settings.log_level)
+
+
+@worker_process_init.connect
+def _warm_up(**_: object) -> None:
+    """Connect and load now what the first cohort would wait for."""
+    made(celery)
+    assign(Problem(jobs=(), couriers=(), partners=()))
 
 
 celery: "Celery" = application(lambda: services(settings, celery))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from app.capacity.ledger import Ledger
+from app.doorbell import Doorbell
 from app.optimization.model import Partner
 from app.providers.port import Provider
 
@@ -19,6 +20,7 @@ class Ports:
 
     engine: Engine
     ledger: Ledger
+    doorbell: Doorbell
     payment: Provider
     restaurants: Provider
     delivery: dict[str, Provider]

@@ -4,12 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from celery import Celery, Task
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.outbox.relay import Relay
 from sagas.engine import Engine
 from tasks import broker_guard
 from tasks.doorbell import RedisDoorbell
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +35,34 @@ class Services:
     maintain: Callable[[], None]
 
 
+def made(app: Celery) -> Services:
+    """This process's services; made with the first call, which must come after the pool has forked."""
+    if app.services_made is None:
+        app.services_made = app.services_factory()
+    found: Services = app.services_made
+    return found
+
+
 class ServiceTask(Task):  # type: ignore[misc]
-    """A task that finds its services; they are made with the first call, after the pool has forked."""
+    """A task that finds its services."""
 
     abstract = True
-    _made: Services | None = None
 
     @property
     def services(self) -> Services:
-        if ServiceTask._made is None:
-            factory: Callable[[], Services] = self.app.services_factory
-            ServiceTask._made = factory()
-        return ServiceTask._made
+        return made(self.app)
+
+
+class ControlTask(ServiceTask):
+    """A task that looks for work: while a store is away there is none, and beat calls again anyway."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except (OperationalError, InterfaceError, RedisError) as error:
+            log.warning("store-away", task=self.name, error=type(error).__name__)
 
 
 def application(services_factory: Callable[[], Services], **configuration: Any) -> Celery:
@@ -50,6 +71,6 @@ def application(services_factory: Callable[[], Services], **configuration: Any) 
     app = Celery("uoop", task_cls=ServiceTask, include=["tasks.steps", "tasks.control"])
     app.config_from_object("celeryconfig")
     app.conf.update(configuration)
-    app.services_factory = services_factory
+    app.services_factory, app.services_made = services_factory, None
     app.set_default()
     return app

@@ -6,15 +6,15 @@ from celery import shared_task
 
 from app.doorbell import Bell
 from tasks import names
-from tasks.base import Services, ServiceTask
+from tasks.base import ControlTask, Services
 
-LINGER_S = 0.2  # longer than the relay's bell is silent after a ring
-PACE_S = 0.05
+LINGER_S = 0.25  # longer than the relay's bell is silent after a ring
+PACE_S = 0.1
 RELAY_AT_MOST_S = 5.0
 
 
-@shared_task(name=names.CLAIM, bind=True)
-def claim(self: ServiceTask, **_: object) -> None:
+@shared_task(name=names.CLAIM, bind=True, base=ControlTask)
+def claim(self: ControlTask, **_: object) -> None:
     """Start what may start; wait for a lane's interval once, and leave the rest to the next ring."""
     services = self.services
     services.doorbell.answer(Bell.CLAIM)
@@ -25,14 +25,16 @@ def claim(self: ServiceTask, **_: object) -> None:
             services.doorbell.ring(Bell.CLAIM)
 
 
-@shared_task(name=names.SWEEP, bind=True)
-def sweep(self: ServiceTask, **_: object) -> None:
+@shared_task(name=names.SWEEP, bind=True, base=ControlTask)
+def sweep(self: ControlTask, **_: object) -> None:
     self.services.engine.sweep()
 
 
-@shared_task(name=names.RELAY, bind=True)
-def relay(self: ServiceTask, **_: object) -> None:
-    """Publish until the door has been quiet for a moment."""
+@shared_task(name=names.RELAY, bind=True, base=ControlTask)
+def relay(self: ControlTask, **_: object) -> None:
+    """Publish, and if there was anything, stay until the door has been quiet for a moment."""
+    if not _relay_once(self.services):
+        return
     started = quiet_since = time.monotonic()
     while time.monotonic() - started < RELAY_AT_MOST_S:
         if _relay_once(self.services):
@@ -43,13 +45,14 @@ def relay(self: ServiceTask, **_: object) -> None:
     self.services.doorbell.ring(Bell.RELAY)
 
 
-@shared_task(name=names.RECONCILE, bind=True)
-def reconcile(self: ServiceTask, **_: object) -> None:
+@shared_task(name=names.RECONCILE, bind=True, base=ControlTask)
+def reconcile(self: ControlTask, **_: object) -> None:
+    self.services.doorbell.answer(Bell.RECONCILE)
     self.services.reconcile()
 
 
-@shared_task(name=names.MAINTAIN, bind=True)
-def maintain(self: ServiceTask, **_: object) -> None:
+@shared_task(name=names.MAINTAIN, bind=True, base=ControlTask)
+def maintain(self: ControlTask, **_: object) -> None:
     self.services.maintain()
 
 

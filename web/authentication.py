@@ -34,16 +34,20 @@ def caller(services: Services, scope: str) -> Principal:
     :raises Unauthenticated: without a key, or with one that is nobody's
     :raises MissingScope: when the key lacks the scope
     """
-    header = request.environ.get("HTTP_AUTHORIZATION")
+    return principal(services, request.environ.get("HTTP_AUTHORIZATION"), scope)
+
+
+def principal(services: Services, header: str | None, scope: str) -> Principal:
+    """Tell whose Authorization header this is; raises as `caller` does."""
     if header is None:
         raise Unauthenticated(challenge=_REALM)
     bearer = _BEARER.fullmatch(header)
-    principal = services.authenticate(bearer[1]) if bearer else None
-    if principal is None:
+    found = services.authenticate(bearer[1]) if bearer else None
+    if found is None:
         raise Unauthenticated(challenge=f'{_REALM}, error="invalid_token"')
-    if scope not in principal.scopes:
+    if scope not in found.scopes:
         raise MissingScope(
             challenge=f'{_REALM}, error="insufficient_scope", scope="{scope}"',
             detail=f"The key lacks the scope {scope}.",
         )
-    return principal
+    return found

@@ -39,9 +39,14 @@ def _finish(answer: Response) -> Response:
     answer.headers.extend(header for header in SECURITY_HEADERS if header[0] not in present)
     route = request.url_rule.rule if request.url_rule else NO_ROUTE
     method = request.method if request.url_rule else NO_ROUTE
-    _requests(method, route, answer.status_code // 100).inc()
-    _duration(method, route).observe(perf_counter() - g.started)
+    count(method, route, answer.status_code, perf_counter() - g.started)
     return answer
+
+
+def count(method: str, route: str, status: int, took_s: float) -> None:
+    """Count one answered request."""
+    _requests(method, route, status // 100).inc()
+    _duration(method, route).observe(took_s)
 
 
 @cache

@@ -1,6 +1,6 @@
 """The routes of orders."""
 
-from flask import Response
+from flask import Response, request
 from flask_smorest import Blueprint
 
 from app.orders import document
@@ -24,7 +24,7 @@ def blueprint(services: Services) -> Blueprint:
     def submit() -> Response:
         submissions.admit(services)
         principal = authentication.caller(services, ORDERS_WRITE)
-        key = submissions.idempotency_key()
+        key = submissions.idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         order = document.decode(submissions.body())
         new = NewOrder(principal.tenant_id, key, document.fingerprint(order), order)
         return representations.accepted(services.accept(new).result(ACCEPT_WAIT_S))

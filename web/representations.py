@@ -72,13 +72,17 @@ def json(document: object, status: int = 200) -> Response:
 
 def accepted(outcome: Accepted) -> Response:
     """Answer a submission: 202 with the place where the order can be followed."""
+    body, headers = accepted_parts(outcome)
+    return Response(body, 202, headers, mimetype="application/json")
+
+
+def accepted_parts(outcome: Accepted) -> tuple[bytes, list[tuple[str, str]]]:
+    """Body and headers of a 202."""
     links = _links(outcome.order_id)
-    answer = json(AcceptedOrder(outcome.order_id, Status.PENDING, outcome.created_at, links), status=202)
-    answer.headers["Location"] = links.self
-    answer.headers["Retry-After"] = RETRY_AFTER_S
+    headers = [("Location", links.self), ("Retry-After", RETRY_AFTER_S)]
     if outcome.replayed:
-        answer.headers["Idempotency-Replayed"] = "true"
-    return answer
+        headers.append(("Idempotency-Replayed", "true"))
+    return _encode(AcceptedOrder(outcome.order_id, Status.PENDING, outcome.created_at, links)), headers
 
 
 def order(view: OrderView) -> Response:

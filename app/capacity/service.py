@@ -78,12 +78,12 @@ def drift(engine: Engine, ledger: Ledger, *, now: datetime) -> dict[str, int]:
         current = epoch(connection)
         result = connection.execute(
             text(
-                "SELECT slot, count(*) FROM capacity_holds "
+                "SELECT slot, count(*) AS held FROM capacity_holds "
                 "WHERE released_at IS NULL AND expires_at > :now GROUP BY slot"
             ),
             {"now": now},
         )
-        truth: dict[str, int] = dict(result.tuples().all())
+        truth: dict[str, int] = {row.slot: row.held for row in result}
     counts = ledger.counts(epoch=current, now=now)
     return {
         slot: counts.get(slot, 0) - truth.get(slot, 0)

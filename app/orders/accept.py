@@ -115,13 +115,6 @@ def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) 
     return [answer for answer in answers if answer is not None]
 
 
-def committed(connection: Connection, batch: Sequence[NewOrder]) -> dict[int, Accepted]:
-    """What stands of a batch whose commit was not answered, by its place in the batch."""
-    known_keys, _ = _lock_and_read(connection, batch)
-    found = {n: _replay(batch[n], *known) for n, known in known_keys.items()}
-    return {n: answer for n, answer in found.items() if isinstance(answer, Accepted)}
-
-
 def _lock_and_read(
     connection: Connection, batch: Sequence[NewOrder]
 ) -> tuple[dict[int, tuple[str, str, datetime]], dict[int, str]]:

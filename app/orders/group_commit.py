@@ -1,9 +1,10 @@
 """Group commit: whatever is submitted while one transaction runs goes into the next, together."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import structlog
 from sqlalchemy import Engine
@@ -26,6 +27,10 @@ class CannotAccept(errors.Unavailable):
     code = "cannot-accept"
 
 
+Told = list[tuple[Any, Answer | CannotAccept]]  # who asked, and what he is told
+Tell = Callable[[Told], None]
+
+
 class GroupCommit:
     """One committing thread per process, one transaction at a time."""
 
@@ -33,34 +38,39 @@ class GroupCommit:
         self, engine: Engine, doorbell: Doorbell, start: StartWith, *, max_batch: int = MAX_BATCH
     ) -> None:
         self._engine, self._doorbell, self._start, self._max_batch = engine, doorbell, start, max_batch
-        self._waiting: SimpleQueue[tuple[NewOrder, Future[Accepted]]] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[NewOrder, Any, Tell]] = SimpleQueue()
         threading.Thread(target=self._run, name="group-commit", daemon=True).start()
 
     def submit(self, new: NewOrder) -> "Future[Accepted]":
         """
         Accept one order with whoever else is waiting.
 
-        The future holds the acceptance once it is committed, or raises KeyReused, ExternalIdTaken or CannotAccept.
+        The future holds the acceptance once it is committed, or raises KeyReused, ExternalIdTaken or
+        CannotAccept.
         """
         future: Future[Accepted] = Future()
-        self._waiting.put((new, future))
+        self.submit_for(new, future, tell_futures)
         return future
+
+    def submit_for(self, new: NewOrder, asker: object, tell: Tell) -> None:
+        """The same for an asker who is told in his own way; `tell` is called once per group and `tell`."""
+        self._waiting.put((new, asker, tell))
 
     def _run(self) -> None:
         while True:
             group = self._next_group()
             try:
-                answers: Sequence[Answer | CannotAccept] = self._commit([new for new, _ in group])
+                answers = self._commit([new for new, _, _ in group])
             except Exception:  # whatever it was, nobody may wait for ever
                 log.exception("group-commit-failed", size=len(group))
                 answers = [CannotAccept() for _ in group]
-            for (_, future), answer in zip(group, answers, strict=True):
-                if isinstance(answer, Accepted):
-                    future.set_result(answer)
-                else:
-                    future.set_exception(answer)
+            told: dict[Tell, Told] = {}
+            for (_, asker, tell), answer in zip(group, answers, strict=True):
+                told.setdefault(tell, []).append((asker, answer))
+            for tell, pairs in told.items():
+                _tell(tell, pairs)
 
-    def _next_group(self) -> list[tuple[NewOrder, "Future[Accepted]"]]:
+    def _next_group(self) -> list[tuple[NewOrder, Any, Tell]]:
         group = [self._waiting.get()]
         while len(group) < self._max_batch:
             try:
@@ -71,11 +81,10 @@ class GroupCommit:
 
     def _commit(self, batch: Sequence[NewOrder]) -> Sequence[Answer | CannotAccept]:
         try:
-            with self._engine.begin() as connection:
-                answers = accept.accept(connection, batch, self._start)
+            answers = self._accept(batch)
         except (OperationalError, InterfaceError) as error:
             log.warning("database-away", error=type(error.orig).__name__)
-            return self._read_again(batch)
+            return [CannotAccept() for _ in batch]
         except DBAPIError:
             if len(batch) == 1:
                 log.exception("order-not-storable")
@@ -86,11 +95,36 @@ class GroupCommit:
         self._doorbell.ring(Bell.RELAY)
         return answers
 
-    def _read_again(self, batch: Sequence[NewOrder]) -> Sequence[Answer | CannotAccept]:
-        """The connection was lost, perhaps in the commit: what stands is accepted, the rest is to be sent again."""
-        try:
-            with self._engine.begin() as connection:
-                found = accept.committed(connection, batch)
-        except DBAPIError:
-            found = {}
-        return [found.get(n, CannotAccept()) for n in range(len(batch))]
+    def _accept(self, batch: Sequence[NewOrder]) -> Sequence[Answer]:
+        """
+        Commit the batch; if the connection is lost, once more on a new one.
+
+        Should the lost one have been committed after all, the keys are found and the orders are replays: the
+        locks make the second attempt wait for the end of the first.
+        """
+        for last in (False, True):
+            try:
+                with self._engine.begin() as connection:
+                    return accept.accept(connection, batch, self._start)
+            except (OperationalError, InterfaceError):
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def tell_futures(pairs: Told) -> None:
+    """Tell askers who wait for futures of their own thread or loop."""
+    for future, answer in pairs:
+        if future.cancelled():
+            continue
+        if isinstance(answer, Accepted):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)
+
+
+def _tell(tell: Tell, pairs: Told) -> None:
+    try:
+        tell(pairs)
+    except Exception:  # one deaf asker must not silence the others
+        log.exception("answer-not-taken", askers=len(pairs))

@@ -1,7 +1,7 @@
 """The relay: takes each sink on from its own place in the log; a sink that is away delays nobody else."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 import structlog
 from sqlalchemy import Connection, Engine, text
@@ -38,35 +38,49 @@ class Relay:
         """
         name = f"relay:{self._sink.name}"
         with self._engine.begin() as connection:
+            kept = self._waiting(connection)
+            if kept is None:
+                return 0
+            # what is lost of a lease or a position in a crash of Postgres is only done again
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
             fence = leases.take(connection, name, holder=self._holder, for_s=LEASE_S)
         if fence is None:
             return 0
         try:
-            return self._publish(name, fence)
+            return self._publish(name, fence, *kept)
         except SinkAway as error:
             log.warning("sink-away", sink=self._sink.name, reason=str(error.__cause__ or error))
             return 0
 
-    def _publish(self, lease: str, fence: int) -> int:
-        with self._engine.begin() as connection:
+    def _waiting(self, connection: Connection) -> tuple[int, date] | None:
+        """The sink's place in the log, if there is anything after it."""
+        row = connection.execute(
+            text(
+                "SELECT s.pos, s.day, q.pos AS head FROM outbox_sequencer q LEFT JOIN sinks s ON s.name = :name"
+            ),
+            {"name": self._sink.name},
+        ).one()
+        if row.pos is None:
             connection.execute(
-                text("INSERT INTO sinks (name) VALUES (:name) ON CONFLICT DO NOTHING"),
+                text("INSERT INTO sinks (name, day) VALUES (:name, '-infinity') ON CONFLICT DO NOTHING"),
                 {"name": self._sink.name},
             )
-            kept = connection.execute(
-                text("SELECT pos, day FROM sinks WHERE name = :name"), {"name": self._sink.name}
-            ).one()
-            events = _after(connection, kept.pos, kept.day)
-        if not events:
-            return 0
+            return None
+        return (row.pos, row.day) if row.head > row.pos else None
+
+    def _publish(self, lease: str, fence: int, pos: int, day: date) -> int:
         held = self._sink.position()
-        if held is not None and held < kept.pos:
+        if held is not None and held < pos:
             events = self._resumed(held)
+        else:
+            with self._engine.begin() as connection:
+                events = _after(connection, pos, day)
         self._sink.publish(events)
         with self._engine.begin() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
             leases.check(connection, lease, fence=fence)
             _delivered(connection, self._sink.name, events)
-        self._observe([event for event in events if event.pos > kept.pos])
+        self._observe([event for event in events if event.pos > pos])
         return len(events)
 
     def _resumed(self, held: int) -> list[Event]:
@@ -87,7 +101,7 @@ class Relay:
             return _after(connection, start, None)
 
 
-def _after(connection: Connection, pos: int, day: object) -> list[Event]:
+def _after(connection: Connection, pos: int, day: date | None) -> list[Event]:
     result = connection.execute(
         text(
             "SELECT pos, id, tenant_id, order_id, sequence, type, data, at FROM outbox_log "

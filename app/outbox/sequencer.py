@@ -31,7 +31,9 @@ def sequence(connection: Connection, *, batch: int = BATCH) -> int:
     :return: how many events were moved; 0 also when another sequencer is at it
     """
     row = connection.execute(
-        text("SELECT pos, day FROM outbox_sequencer FOR UPDATE SKIP LOCKED")
+        text(
+            "SELECT pos, day FROM outbox_sequencer WHERE EXISTS (SELECT FROM outbox_in) FOR UPDATE SKIP LOCKED"
+        )
     ).one_or_none()
     if row is None:
         return 0

@@ -9,10 +9,11 @@ import sys
 import typer
 
 from app import errors
-from infra.cli import audit, stack
+from infra.cli import audit, demo, stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
+demo.register(app)
 audit.register(app)
 
 

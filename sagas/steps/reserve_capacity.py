@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from app import errors
 from app.capacity import model, service
-from app.capacity.ledger import Held
+from app.capacity.ledger import Held, LedgerLost
 from app.capacity.model import Hold
+from app.doorbell import Bell
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
 from app.runs.model import DONE, UNDONE, Member, Outcome, Outcomes, Verdict
@@ -34,7 +35,7 @@ def reserve(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
     try:
         answers = ports.ledger.reserve(holds, epoch=epoch, now=datetime.now(UTC))
     except errors.Unavailable as error:
-        return _unavailable(members, error)
+        return _unavailable(ports, members, error)
     outcomes = {hold.run_id: _OUTCOMES[answer] for hold, answer in zip(holds, answers, strict=True)}
     return Result(outcomes, partial(_keep_held, epoch, holds))
 
@@ -47,7 +48,7 @@ def release(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
     try:
         ports.ledger.release(holds, epoch=epoch, now=datetime.now(UTC))
     except errors.Unavailable as error:
-        return _unavailable(members, error)
+        return _unavailable(ports, members, error)
     return Result({m.run_id: UNDONE for m in members}, partial(_keep_released, epoch, holds))
 
 
@@ -69,7 +70,9 @@ def _overtaken(outcomes: Outcomes) -> Outcomes:
     return {run_id: Outcome(Verdict.UNAVAILABLE, "ledger-rebuilt") for run_id in outcomes}
 
 
-def _unavailable(members: Sequence[Member], error: errors.Unavailable) -> Result:
+def _unavailable(ports: Ports, members: Sequence[Member], error: errors.Unavailable) -> Result:
+    if isinstance(error, LedgerLost):
+        ports.doorbell.ring(Bell.RECONCILE)
     return Result({m.run_id: Outcome(Verdict.UNAVAILABLE, error.code) for m in members})
 
 

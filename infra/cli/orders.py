@@ -1,0 +1,104 @@
+"""submit, status, trace: single orders."""
+
+import json
+import re
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from app import database, errors
+from infra import running
+from infra.cli import picture
+from infra.client import story
+from infra.client.rest import Client, Refused
+from infra.settings import Settings
+
+WATCH_EVERY_S = 0.5
+_UNDER_WAY = frozenset({"PENDING"})
+_TRACKING_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Tracking id.")]
+
+
+class NoSuchOrder(errors.NotFound):
+    """There is no such order."""
+
+    code = "order-not-found"
+
+    def __str__(self) -> str:
+        return f"there is no order {self.data['order_id']}"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (submit, status, trace):
+        app.command()(command)
+
+
+def submit(
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="The order as a JSON document; - is stdin.")],
+) -> None:
+    """Submit an order; print its tracking id and where to follow it."""
+    client = _client()
+    told = client.submit(file.read(), key=f"submit-{time.time_ns():x}")
+    print(told["tracking_id"])
+    for name, path in told["links"].items():
+        print(f"{name:9} {client.address}{path}")
+
+
+def status(
+    order_id: _Id,
+    watch: Annotated[bool, typer.Option("--watch", help="Print each change until the order is settled.")] = False,
+) -> None:
+    """Print where an order stands, as JSON."""
+    client, last = _client(), ""
+    while True:
+        order = _order(client, order_id)
+        shown = json.dumps(order, indent=2) if not watch else _line(order)
+        if shown != last:
+            print(shown, flush=True)
+        if not watch or order["status"] not in _UNDER_WAY:
+            return
+        last = shown
+        time.sleep(WATCH_EVERY_S)
+
+
+def trace(order_id: _Id) -> None:
+    """Draw the steps of an order's run on a line of time."""
+    settings = running.connected(Settings.load())
+    engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
+    try:
+        with engine.connect() as connection:
+            told = story.of(connection, order_id)
+    finally:
+        engine.dispose()
+    if told is None:
+        raise NoSuchOrder(order_id=order_id)
+    Console(width=None if sys.stdout.isatty() else 110).print(picture.of(told))
+
+
+def _client() -> Client:
+    return Client.of(running.connected(Settings.load()))
+
+
+def _order(client: Client, order_id: str) -> dict[str, object]:
+    if not _TRACKING_ID.fullmatch(order_id):
+        raise NoSuchOrder(order_id=order_id)
+    try:
+        order: dict[str, object] = client.order(order_id)
+    except Refused as error:
+        if error.data["status"] == 404:
+            raise NoSuchOrder(order_id=order_id) from None
+        raise
+    return order
+
+
+def _line(order: dict[str, object]) -> str:
+    parts = [order["status"], order["stage"], order["partner"] and f"partner {order['partner']}"]
+    failure = order["failure"]
+    if isinstance(failure, dict):
+        parts.append(failure["reason"])
+    return "  ".join(str(part) for part in parts if part)

@@ -1,0 +1,112 @@
+"""A small client of the REST API: asks again, with the same key, until the platform has answered."""
+
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app import errors
+from infra.settings import Settings
+
+ASK_WITHIN_S = 15.0
+GIVE_UP_AFTER_S = 60.0
+AGAIN_AFTER_S = 0.5
+SLOWEST_AGAIN_S = 5.0
+
+
+class NoKey(errors.NotFound):
+    """There is no API key on this home."""
+
+    code = "no-key"
+
+    def __str__(self) -> str:
+        return f"{self.data['path']} is missing: start the platform with `uoop up`"
+
+
+class NotAnswering(errors.Unavailable):
+    """The API does not answer."""
+
+    code = "not-answering"
+
+    def __str__(self) -> str:
+        return f"the API at {self.data['address']} does not answer: {self.data['reason']}"
+
+
+class Refused(errors.Rejected):
+    """The API has refused; `status` and `problem` say why."""
+
+    code = "refused"
+
+    def __str__(self) -> str:
+        problem = self.data["problem"]
+        told = f"{self.data['status']} {problem.get('title', 'refused')}: {problem.get('detail', '')}"
+        faults = problem.get("errors", ())
+        return "; ".join([told, *(f"{fault['pointer']} {fault['message']}".strip() for fault in faults)])
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Speaks for one key. Every call raises NotAnswering or Refused."""
+
+    host: str
+    port: int
+    token: str
+    patience_s: float = GIVE_UP_AFTER_S
+
+    @classmethod
+    def of(cls, settings: Settings, *, patience_s: float = GIVE_UP_AFTER_S) -> "Client":
+        """:raises NoKey: if the platform has never been started on this home"""
+        path: Path = settings.home / "api-key"
+        try:
+            return cls(settings.host, settings.port, path.read_text().strip(), patience_s)
+        except FileNotFoundError:
+            raise NoKey(path=str(path)) from None
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def submit(self, body: bytes, *, key: str) -> Any:
+        """Submit an order; sent again with the same key, it stays one order."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        return self._ask("POST", "/v1/orders", body, headers)
+
+    def order(self, tracking_id: str) -> Any:
+        return self._ask("GET", f"/v1/orders/{tracking_id}")
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Any:
+        end, wait_s, reason = time.monotonic() + self.patience_s, AGAIN_AFTER_S, "no time was given"
+        while time.monotonic() < end:
+            try:
+                status, told = self._once(method, path, body, headers or {})
+            except (OSError, http.client.HTTPException) as error:
+                reason = str(error) or type(error).__name__
+            else:
+                if status < 300:
+                    return told
+                if status < 500 and status not in (408, 425, 429):
+                    raise Refused(status=status, problem=told)
+                reason = f"{status} {told.get('title', '')}".strip()
+            time.sleep(min(wait_s, max(0.0, end - time.monotonic())))
+            wait_s = min(wait_s * 2, SLOWEST_AGAIN_S)
+        raise NotAnswering(address=self.address, reason=reason)
+
+    def _once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=ASK_WITHIN_S)
+        try:
+            connection.request(method, path, body, {"Authorization": f"Bearer {self.token}", **headers})
+            answer = connection.getresponse()
+            return answer.status, _document(answer.read())
+        finally:
+            connection.close()
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return {}

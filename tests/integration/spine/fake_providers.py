@@ -1,0 +1,190 @@
+"""A provider in memory that keeps the port's promises: effects by key, tombstones, a ledger of what really happened."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, auto
+
+from app.providers.port import Answer, Kind, Request, Verdict
+
+
+class Mood(Enum):
+    """How a provider treats a call, besides doing what it is asked."""
+
+    REFUSE = auto()
+    UNAVAILABLE = auto()  # nothing happens, and it says so
+    SILENT = auto()  # nothing happens, and nobody knows
+    LOSE_ANSWER = auto()  # it happens, and nobody knows
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One line of the ledger."""
+
+    provider: str
+    resource: str
+    key: str
+    op: str  # do, undo, tombstone
+
+    @property
+    def order_id(self) -> str:
+        return self.key.split(":")[0]
+
+
+@dataclass
+class Book:
+    """What really happened, at all providers that share it, in its order."""
+
+    effects: list[Effect] = field(default_factory=list)
+
+    def standing(self, resource: str | None = None) -> list[str]:
+        """The keys whose effect stands."""
+        keys: dict[str, None] = {}
+        for effect in self.effects:
+            if resource in (None, effect.resource):
+                if effect.op == "do":
+                    keys[effect.key] = None
+                else:
+                    keys.pop(effect.key, None)
+        return list(keys)
+
+    def most_dispatches(self) -> int:
+        """The most dispatches that any order ever had standing at the same time."""
+        standing: dict[str, set[str]] = {}
+        most = 0
+        for effect in self.effects:
+            if effect.resource == "dispatches":
+                keys = standing.setdefault(effect.order_id, set())
+                keys.add(effect.key) if effect.op == "do" else keys.discard(effect.key)
+                most = max(most, len(keys))
+        return most
+
+
+@dataclass
+class _Rule:
+    op: str
+    mood: Mood
+    orders: frozenset[str] | None
+    resource: str | None
+    times: int | None
+
+
+class FakeProvider:
+    """Answers `find`, `do` and `undo` by its book; told otherwise by `behave`, overtaken in its calls by `meanwhile`."""
+
+    bulk = True
+
+    def __init__(self, name: str, kind: Kind, book: Book) -> None:
+        self.name, self.kind, self.book = name, kind, book
+        self.calls: list[tuple[str, str]] = []
+        self._states: dict[tuple[str, str], str] = {}
+        self._rules: list[_Rule] = []
+        self._hooks: list[tuple[str, Callable[[], object]]] = []
+        self._lock = threading.Lock()
+        self.chance: Callable[[str], Mood | None] = lambda _: None
+
+    def behave(
+        self,
+        mood: Mood,
+        *,
+        op: str = "do",
+        orders: Sequence[str] | None = None,
+        resource: str | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Treat that op so, for these orders or all, that many times per rule or for ever."""
+        self._rules.append(_Rule(op, mood, frozenset(orders) if orders else None, resource, times))
+
+    def recover(self) -> None:
+        """Behave again."""
+        self._rules.clear()
+
+    def meanwhile(self, moment: str, happens: Callable[[], object]) -> None:
+        """Let something happen once, "before do", "after do", "before undo", "after undo"..., then go on."""
+        self._hooks.append((moment, happens))
+
+    def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
+        self._happen("before do")
+        late = {r.key for r in requests if r.not_after <= datetime.now(UTC)}
+        answers = [self._do(resource, request.key, late) for request in requests]
+        self._happen("after do")
+        return answers
+
+    def undo(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
+        self._happen("before undo")
+        answers = [self._undo(resource, key) for key in keys]
+        self._happen("after undo")
+        return answers
+
+    def find(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
+        self._happen("before find")
+        answers = [self._find(resource, key) for key in keys]
+        self._happen("after find")
+        return answers
+
+    def _do(self, resource: str, key: str, late: set[str]) -> Answer:
+        with self._lock:
+            mood = self._mood("do", resource, key)
+            self.calls.append(("do", key))
+            state = self._states.get((resource, key))
+            if state == "done" and mood is None:
+                return Answer(key, Verdict.DONE, reference=key)
+            if mood is Mood.UNAVAILABLE:
+                return Answer(key, Verdict.UNAVAILABLE)
+            if mood is Mood.SILENT:
+                return Answer(key, Verdict.IN_DOUBT)
+            if state is None and mood is not Mood.REFUSE and key not in late:
+                self._states[resource, key] = "done"
+                self.book.effects.append(Effect(self.name, resource, key, "do"))
+            if mood is Mood.LOSE_ANSWER:
+                return Answer(key, Verdict.IN_DOUBT)
+            if self._states.get((resource, key)) == "done":
+                return Answer(key, Verdict.DONE, reference=key)
+            return Answer(key, Verdict.REFUSED, reason="undone" if state == "undone" else "no")
+
+    def _undo(self, resource: str, key: str) -> Answer:
+        with self._lock:
+            mood = self._mood("undo", resource, key)
+            self.calls.append(("undo", key))
+            if mood is Mood.REFUSE:
+                return Answer(key, Verdict.REFUSED)
+            if mood is Mood.UNAVAILABLE:
+                return Answer(key, Verdict.UNAVAILABLE)
+            if mood is Mood.SILENT:
+                return Answer(key, Verdict.IN_DOUBT)
+            state = self._states.get((resource, key))
+            if state != "undone":
+                op = "undo" if state == "done" else "tombstone"
+                self.book.effects.append(Effect(self.name, resource, key, op))
+                self._states[resource, key] = "undone"
+            return Answer(key, Verdict.IN_DOUBT if mood is Mood.LOSE_ANSWER else Verdict.UNDONE)
+
+    def _find(self, resource: str, key: str) -> Answer:
+        with self._lock:
+            mood = self._mood("find", resource, key)
+            self.calls.append(("find", key))
+            if mood is Mood.UNAVAILABLE:
+                return Answer(key, Verdict.UNAVAILABLE)
+            if mood is not None:
+                return Answer(key, Verdict.IN_DOUBT)
+            state = self._states.get((resource, key))
+            table = {None: Verdict.UNKNOWN, "done": Verdict.DONE, "undone": Verdict.UNDONE}
+            return Answer(key, table[state], reference=key)
+
+    def _mood(self, op: str, resource: str, key: str) -> Mood | None:
+        order_id = key.split(":", maxsplit=1)[0]
+        for rule in self._rules:
+            fits = rule.op == op and rule.resource in (None, resource) and rule.times != 0
+            if fits and (rule.orders is None or order_id in rule.orders):
+                if rule.times:
+                    rule.times -= 1
+                return rule.mood
+        return self.chance(op)
+
+    def _happen(self, moment: str) -> None:
+        for hook in self._hooks:
+            if hook[0] == moment:
+                self._hooks.remove(hook)
+                hook[1]()
+                return
