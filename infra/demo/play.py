@@ -28,6 +28,7 @@ from infra.supervisor import state
 
 LOOK_EVERY_S = 0.2
 LOOK_FOR_PARKED_EVERY_S = 2.0
+SUPERVISED_AGAIN_WITHIN_S = 10.0
 PATIENCE_S = 180.0  # without an order accepted or ended: longer than any recovery takes
 EVENTS_WITHIN_S = 30.0
 STORES_BACK_WITHIN_S = 60.0
@@ -186,7 +187,7 @@ def _watch(
             return
         if (load.tally.accepted, load.ended) != moved:
             moved, moved_at = (load.tally.accepted, load.ended), now
-        if not state.is_held(settings.home) and now - moved_at > 5.0:
+        if not state.is_held(settings.home) and now - moved_at > SUPERVISED_AGAIN_WITHIN_S:
             raise Stopped(journal=str(path))
         if now - moved_at > PATIENCE_S:
             return

@@ -1,25 +1,43 @@
-"""The whole platform, started once for all end-to-end tests as its users start it."""
+"""The whole platform, as a user starts it: real processes in a home of their own."""
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Running
-
-START_WITHIN_S = 180
+from uoop_command import Uoop
 
 
-@pytest.fixture(scope="session")
-def running() -> Iterator[Running]:
-    """The platform in a home of its own, on free ports; stopped at the end."""
-    platform = Running(Path(tempfile.mkdtemp(prefix="uoop-e2e-")).resolve())
-    started = platform.uoop("up", "--detach", within_s=START_WITHIN_S)
-    try:
-        assert started.returncode == 0, started.stderr
-        yield platform
-    finally:
-        stopped = platform.uoop("down", within_s=START_WITHIN_S)
-        shutil.rmtree(platform.home, ignore_errors=stopped.returncode != 0)
+@pytest.fixture(scope="module")
+def uoop() -> Iterator[Uoop]:
+    """The command line on a home of the module's own; everything is stopped at the end."""
+    home = Path(tempfile.mkdtemp(prefix="uoop-e2e-")).resolve()
+    command = Uoop(home)
+    yield command
+    stopped = command("down")
+    shutil.rmtree(home)
     assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="module")
+def running(uoop: Uoop) -> Uoop:
+    """The same, with the platform up."""
+    started = uoop("up", "--detach")
+    assert started.returncode == 0, started.stderr
+    return uoop
+
+
+@pytest.fixture
+def eventually() -> Callable[..., object]:
+    """Waits until a condition holds, and returns what it gave; fails after a bound."""
+
+    def wait(condition: Callable[[], object], within_s: float = 60) -> object:
+        end = time.monotonic() + within_s
+        while not (found := condition()):
+            assert time.monotonic() < end, "it did not happen"
+            time.sleep(0.05)
+        return found
+
+    return wait

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from command_line import Running
+from uoop_command import Uoop
 
 ORDER: dict[str, Any] = {
     "customer_id": "aisha",
@@ -21,46 +21,52 @@ STEPS = (
 )
 
 
-def test_an_order_is_submitted_followed_and_traced(running: Running):
-    submitted = running.uoop("submit", "-", given=json.dumps(ORDER))
+def _file(folder: Path, order: dict[str, Any]) -> str:
+    path = folder / "order.json"
+    path.write_text(json.dumps(order))
+    return str(path)
+
+
+def test_an_order_is_submitted_followed_and_traced(running: Uoop, tmp_path: Path):
+    submitted = running("submit", _file(tmp_path, ORDER))
     assert submitted.returncode == 0, submitted.stderr
     tracking_id = submitted.stdout.splitlines()[0]
 
-    watched = running.uoop("status", tracking_id, "--watch")
-    traced = running.uoop("trace", tracking_id)
+    watched = running("status", tracking_id, "--watch")
+    traced = running("trace", tracking_id)
 
     assert watched.stdout.splitlines()[-1].startswith("CONFIRMED")
-    assert json.loads(running.uoop("status", tracking_id).stdout)["tracking_id"] == tracking_id
+    assert json.loads(running("status", tracking_id).stdout)["tracking_id"] == tracking_id
     assert all(step in traced.stdout for step in STEPS)
 
 
-def test_a_trace_shows_what_was_undone(running: Running):
-    tracking_id = running.uoop("submit", "-", given=json.dumps(REFUSED)).stdout.splitlines()[0]
-    watched = running.uoop("status", tracking_id, "--watch")
+def test_a_trace_shows_what_was_undone(running: Uoop, tmp_path: Path):
+    tracking_id = running("submit", _file(tmp_path, REFUSED)).stdout.splitlines()[0]
+    watched = running("status", tracking_id, "--watch")
 
-    traced = running.uoop("trace", tracking_id)
+    traced = running("trace", tracking_id)
 
     assert watched.stdout.splitlines()[-1].startswith("FAILED")
     assert "no-available-partner" in traced.stdout
     assert "undo authorize-payment" in traced.stdout
 
 
-def test_an_unknown_order_is_one_line_and_exit_code_2(running: Running):
+def test_an_unknown_order_is_one_line_and_exit_code_2(running: Uoop):
     for command in ("status", "trace"):
-        told = running.uoop(command, "nobody-knows-it")
+        told = running(command, "nobody-knows-it")
 
         assert (told.returncode, told.stderr) == (2, "uoop: there is no order nobody-knows-it\n")
 
 
-def test_a_broken_order_is_refused_with_what_is_wrong(running: Running):
-    told = running.uoop("submit", "-", given=json.dumps({**ORDER, "total_amount": "6.000"}))
+def test_a_broken_order_is_refused_with_what_is_wrong(running: Uoop, tmp_path: Path):
+    told = running("submit", _file(tmp_path, {**ORDER, "total_amount": "6.000"}))
 
     assert told.returncode == 2
     assert "/total_amount must be 7.000" in told.stderr
     assert len(told.stderr.splitlines()) == 1
 
 
-def test_a_recorded_day_is_replayed_and_its_broken_lines_are_told(running: Running, tmp_path: Path):
+def test_a_recorded_day_is_replayed_and_its_broken_lines_are_told(running: Uoop, tmp_path: Path):
     (tmp_path / "restaurants.txt").write_text("restaurant\tx\ty\nr1\t1000\t2000\nr2\t2000\t2500\n")
     (tmp_path / "couriers.txt").write_text("courier\tx\ty\ton_time\toff_time\nc1\t1000\t1000\t700\t800\n")
     (tmp_path / "orders.txt").write_text(
@@ -69,7 +75,7 @@ def test_a_recorded_day_is_replayed_and_its_broken_lines_are_told(running: Runni
         + "o99\t1\t2\t720\tr7\t730\n"
     )
 
-    played = running.uoop("replay", str(tmp_path), "--speed", "600", "--json")
+    played = running("replay", str(tmp_path), "--speed", "600", "--json")
 
     told = json.loads(played.stdout.splitlines()[-1])
     assert played.returncode == 0, played.stderr
@@ -77,11 +83,11 @@ def test_a_recorded_day_is_replayed_and_its_broken_lines_are_told(running: Runni
     assert "orders.txt:22: restaurant 'r7' is not in restaurants.txt" in played.stderr
 
 
-def test_orders_from_a_file_are_replayed_and_what_is_none_is_told(running: Running, tmp_path: Path):
+def test_orders_from_a_file_are_replayed_and_what_is_none_is_told(running: Uoop, tmp_path: Path):
     file = tmp_path / "orders.jsonl"
     file.write_text("\n".join([json.dumps(ORDER), "{broken", json.dumps({**ORDER, "customer_id": "omar"})]))
 
-    played = running.uoop("replay", str(file), "--json")
+    played = running("replay", str(file), "--json")
 
     told = json.loads(played.stdout.splitlines()[-1])
     assert (played.returncode, told["confirmed"]) == (0, 2), played.stderr
@@ -90,8 +96,8 @@ def test_orders_from_a_file_are_replayed_and_what_is_none_is_told(running: Runni
     assert "{broken" in kept.read_text()
 
 
-def test_a_demo_with_failures_loses_nothing_and_undoes_what_failed(running: Running):
-    played = running.uoop("demo", "--orders", "400", "--failure-rate", "0.1", "--json")
+def test_a_demo_with_failures_loses_nothing_and_undoes_what_failed(running: Uoop):
+    played = running("demo", "--orders", "400", "--failure-rate", "0.1", "--json")
 
     told = json.loads(played.stdout.splitlines()[-1])
     assert played.returncode == 0, played.stdout + played.stderr
