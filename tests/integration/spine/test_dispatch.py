@@ -102,7 +102,8 @@ def test_one_in_doubt_who_then_refuses_is_recalled_before_the_next_is_asked(worl
     world.partners[FIRST].behave(Mood.REFUSE)
     recalled: list[bool] = []
     world.partners[SECOND].meanwhile(
-        "before do", lambda: recalled.append(("undo", f"{order}:{DISPATCH}:{FIRST}:0") in world.partners[FIRST].calls)
+        "before do",
+        lambda: recalled.append(("undo", f"{order}:{DISPATCH}:{FIRST}:0") in world.partners[FIRST].calls),
     )
 
     world.settle()
@@ -176,7 +177,10 @@ CHANGES_OF_MIND = {
         {FIRST: Mood.REFUSE, SECOND: Mood.REFUSE},
     ),
     "two refuse, then all take": ({FIRST: Mood.REFUSE, SECOND: Mood.REFUSE}, {}),
-    "two away, then second takes": ({FIRST: Mood.UNAVAILABLE, SECOND: Mood.UNAVAILABLE}, {FIRST: Mood.REFUSE}),
+    "two away, then second takes": (
+        {FIRST: Mood.UNAVAILABLE, SECOND: Mood.UNAVAILABLE},
+        {FIRST: Mood.REFUSE},
+    ),
     "first refuses second loses, then second refuses": (
         {FIRST: Mood.REFUSE, SECOND: Mood.LOSE_ANSWER},
         {FIRST: Mood.REFUSE, SECOND: Mood.REFUSE},
