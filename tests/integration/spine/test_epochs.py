@@ -361,7 +361,6 @@ def commit_answers_lost(world: World, *after: str) -> Iterator[None]:
     assert left == []
 
 
-
 def at_once(work: Callable[[], T], times: int) -> list[T]:
     start = threading.Barrier(times)
     results: list[T] = []

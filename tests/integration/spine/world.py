@@ -197,7 +197,9 @@ class World:
         for stage in links(claimed, leg):
             if until is not None and any(message.step == STEPS[until] for message in stage):
                 return True
-            went_on = [message.deliver(self.engine) for message in stage]  # side by side: nobody waits for another
+            went_on = [
+                message.deliver(self.engine) for message in stage
+            ]  # side by side: nobody waits for another
             if not all(went_on):
                 return False
         return until is None
