@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import redis
 from sqlalchemy import Connection, text
 
@@ -85,9 +86,14 @@ def _client(url: str) -> "redis.Redis":
 
 
 def _copy(connection: Connection, table: str, chunks: Iterable[bytes]) -> None:
+    """Write the rows; what the source raises comes out as it is, where psycopg2 would only quote it."""
+    file = _File(iter(chunks))
     cursor: Any = connection.connection.cursor()
     with closing(cursor):
-        cursor.copy_expert(f"COPY {table} FROM STDIN", io.BufferedReader(_File(iter(chunks)), 1 << 18))
+        try:
+            cursor.copy_expert(f"COPY {table} FROM STDIN", io.BufferedReader(file, 1 << 18))
+        except psycopg2.Error as error:
+            raise file.broken or error from error
 
 
 class _File(io.RawIOBase):
@@ -95,13 +101,18 @@ class _File(io.RawIOBase):
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._left = chunks, b""
+        self.broken: Exception | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self._left:
-            chunk = next(self._chunks, None)
+            try:
+                chunk = next(self._chunks, None)
+            except Exception as error:
+                self.broken = error
+                raise
             if chunk is None:
                 return 0
             self._left = chunk

@@ -34,7 +34,7 @@ def again_in_s(tries: int, retry_after_s: float | None) -> float:
     """When to send again, after `tries` sendings."""
     if retry_after_s is not None:
         return min(retry_after_s, SLOWEST_AGAIN_S)
-    return min(AGAIN_S * 2 ** min(tries - 1, 10), SLOWEST_AGAIN_S)
+    return min(AGAIN_S * 2.0 ** min(tries - 1, 10), SLOWEST_AGAIN_S)
 
 
 class Pace(Protocol):

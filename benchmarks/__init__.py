@@ -1,0 +1,1 @@
+"""Measurements, each a script that says what it measures."""

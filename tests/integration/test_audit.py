@@ -1,0 +1,556 @@
+"""A clean history passes; every violation made on purpose is found, by the check that is there for it."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import Engine, text
+
+from app import database
+from app.capacity.ledger import EPOCH_KEY
+from app.outbox.redis_stream import STREAM
+from benchmarks import history
+from infra import audit as auditing
+from infra import bootstrap
+from infra.audit import Report, Standing
+from infra.audit.checks import CHECKS, table
+from infra.audit.model import JournalUnreadable, SourceAway
+from infra.sandbox.ledger import Ledger
+from infra.settings import Settings
+
+ORDERS = 40
+EVERYTHING = 1 << 62
+
+# One order of each fate, for statements about it.
+CONFIRMED = "(SELECT id FROM uoop_orders WHERE partner = 'swift' ORDER BY id LIMIT 1)"
+POOLED = "(SELECT id FROM uoop_orders WHERE partner = 'own-fleet' ORDER BY id LIMIT 1)"
+FAILED = "(SELECT id FROM uoop_orders WHERE failure ->> 'code' = 'no-available-partner' ORDER BY id LIMIT 1)"
+
+
+@dataclass(frozen=True)
+class World:
+    """A history in all stores, ready to be spoilt."""
+
+    settings: Settings
+    engine: Engine
+    ledger: "redis.Redis"
+    events: "redis.Redis"
+    folder: Path
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal"
+
+    def spoil(self, *statements: str) -> None:
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def one(self, sql: str) -> str:
+        with self.engine.connect() as connection:
+            return str(connection.execute(text(f"SELECT {sql}")).scalar_one())
+
+    def audit(self, **options: bool) -> Report:
+        lines = (self.folder / "lines").read_text().splitlines(keepends=True)
+        effects = [line.encode() for line in lines]
+        return auditing.audit(self.settings, [self.journal], effects=effects, **options)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_url: str, servers_home: Path) -> str:
+    """The history, written once; each test gets a copy of the database."""
+    name = "audit_history"
+    base, _, _ = postgres_url.rpartition("/")
+    administration = database.engine(postgres_url, pool_size=1)
+    with administration.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    administration.dispose()
+    settings = Settings(home=servers_home, database_url=f"{base}/{name}", redis_url="redis://localhost")
+    bootstrap.prepare(settings)
+    engine = database.engine(f"{base}/{name}", pool_size=1)
+    history.write(engine, ORDERS)
+    engine.dispose()
+    return name
+
+
+@pytest.fixture
+def world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[World]:
+    settings = Settings(home=tmp_path, database_url=database_url, redis_url=redis_url)
+    engine = database.engine(database_url, pool_size=1)
+    ledger = redis.Redis.from_url(settings.ledger_url.get_secret_value())
+    events = redis.Redis.from_url(settings.events_url.get_secret_value())
+    for client in (ledger, events):
+        client.flushdb()
+    history.publish(engine, ledger, events)
+    history.record(engine, tmp_path / "ledger.db")
+    history.journal(engine, tmp_path / "journal")
+    sandbox = Ledger(tmp_path / "ledger.db")
+    (tmp_path / "lines").write_bytes(b"".join(sandbox.as_tsv(0, EVERYTHING)))
+    sandbox.close()
+    yield World(settings, engine, ledger, events, tmp_path)
+    engine.dispose()
+    ledger.close()
+    events.close()
+
+
+def found(report: Report) -> set[str]:
+    return {finding.check.name for finding in report.violations}
+
+
+def test_a_clean_history_passes_every_check(world: World) -> None:
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert report.lines == [line for line in report.lines if " ok " in line]
+    assert (report.clean, report.lost, report.duplicates) == (True, 0, 0)
+    empty = {finding.check.name for finding in report.checks if not finding.among}
+    assert empty == {"parked-has-reason", "cohort-has-slot", "traveller-listed", "listed-travels"}
+
+
+IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
+    (
+        "an order is lost with all its rows",
+        {"journal-order-kept", "run-has-order", "key-has-order", "effect-has-order", "event-has-order"}
+        | {"external-id-agrees", "ledger-hold-has-order"},
+        [
+            "DELETE FROM uoop_orders WHERE id = "
+            "(SELECT id FROM uoop_orders WHERE partner = 'swift' AND external_order_id IS NOT NULL LIMIT 1)"
+        ],
+    ),
+    (
+        "an order has lost its run",
+        {"order-has-run", "hold-has-run"},
+        [f"DELETE FROM runs WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "an order has two runs",
+        {"run-has-order"},
+        [
+            "INSERT INTO runs (id, order_id, tenant_id, saga, version, state, lane, due_at, not_after) SELECT id + 1, "
+            "order_id, tenant_id, saga, version, 'e', lane, due_at, not_after FROM runs "
+            f"WHERE order_id = {CONFIRMED}"
+        ],
+    ),
+    (
+        "the event of an acceptance is gone",
+        {"order-announced", "order-sequence", "log-gapless", "stream-agrees"},
+        [f"DELETE FROM outbox_log WHERE sequence = 1 AND order_id = {CONFIRMED}"],
+    ),
+    (
+        "a key names two orders",
+        {"key-names-one-order", "order-has-one-key"},
+        [
+            "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, order_id) "
+            f"SELECT tenant_id, key, 'x', {POOLED} FROM idempotency_keys WHERE order_id = {CONFIRMED}"
+        ],
+    ),
+    (
+        "an order has another key than it was answered for",
+        {"journal-key-agrees"},
+        [f"UPDATE idempotency_keys SET key = 'other' WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "an external id names another order",
+        {"external-id-agrees"},
+        [
+            "UPDATE external_order_ids SET external_order_id = 'other' WHERE external_order_id = "
+            "(SELECT min(external_order_id) FROM external_order_ids)"
+        ],
+    ),
+    (
+        "an order is both with a partner and in the pool",
+        {"one-dispatch-stands", "confirmed-dispatched"},
+        [f"INSERT INTO fleet_pool (key, order_id, state) SELECT 'k', {CONFIRMED}, 'pooled'"],
+    ),
+    (
+        "a failed order is still in the pool",
+        {"failed-nets-to-zero"},
+        [f"INSERT INTO fleet_pool (key, order_id, state) SELECT 'k', {FAILED}, 'pooled'"],
+    ),
+    (
+        "the pool has an order that nobody knows",
+        {"pooled-has-order"},
+        ["INSERT INTO fleet_pool (key, order_id, state) VALUES ('k', 'nobody', 'pooled')"],
+    ),
+    (
+        "a confirmed order names another partner than it went to",
+        {"confirmed-dispatched"},
+        [f"UPDATE uoop_orders SET partner = 'falcon' WHERE id = {CONFIRMED}"],
+    ),
+    (
+        "an order's total is not what was paid",
+        {"confirmed-authorized", "confirmed-captured", "captured-amount"},
+        [f"UPDATE uoop_orders SET total_amount = 99 WHERE id = {CONFIRMED}"],
+    ),
+    (
+        "a compensation was never proven",
+        {"failed-undone"},
+        [
+            "DELETE FROM outcomes WHERE verdict = 'u' AND step = 5 AND run_id = "
+            f"(SELECT run_id FROM uoop_orders WHERE id = {FAILED})"
+        ],
+    ),
+    (
+        "an order says wrongly that nothing was to be undone",
+        {"failed-undone"},
+        [
+            "UPDATE uoop_orders SET failure = jsonb_set(failure, '{compensated}', to_jsonb(false)) "
+            f"WHERE id = {FAILED}"
+        ],
+    ),
+    (
+        "an order waits past its time",
+        {"order-ended", "order-in-time", "run-ended"}
+        | {"last-event-agrees", "captured-amount", "confirmed-holds"}
+        - {"captured-amount", "confirmed-holds"},
+        [
+            f"UPDATE runs SET state = 'w', not_after = now() - interval '1 s' WHERE order_id = {CONFIRMED}",
+            f"UPDATE uoop_orders SET status = 'PENDING' WHERE id = {CONFIRMED}",
+        ],
+    ),
+    (
+        "a confirmed order's run is still before its confirmation",
+        {"run-agrees", "run-ended"},
+        [f"UPDATE runs SET state = 'w', stage = 3 WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "a run was parked without a reason",
+        {"parked-has-reason"},
+        [f"UPDATE runs SET state = 'p' WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "a slot is held by a cohort that has ended",
+        {"slot-led"},
+        ["UPDATE slots SET cohort_id = (SELECT min(id) FROM cohorts) WHERE (lane, n) = ('front', 1)"],
+    ),
+    (
+        "a cohort under way has no slot",
+        {"cohort-has-slot"},
+        ["UPDATE cohorts SET ended_at = NULL WHERE id = (SELECT min(id) FROM cohorts)"],
+    ),
+    (
+        "a run travels with a cohort that has ended",
+        {"traveller-listed", "run-ended"},
+        [f"UPDATE runs SET state = 't', cohort_id = trail[1] WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "a cohort lists a run that waits",
+        {"listed-travels", "cohort-has-slot"},
+        [
+            f"UPDATE cohorts SET ended_at = NULL, members = ARRAY(SELECT id FROM runs WHERE order_id = {CONFIRMED}) "
+            "WHERE id = (SELECT min(id) FROM cohorts)"
+        ],
+    ),
+    (
+        "a cohort ended in the middle of a step",
+        {"ended-finished"},
+        ["UPDATE executions SET finished_at = NULL WHERE step = 5"],
+    ),
+    (
+        "an event is still in the inbox",
+        {"inbox-empty", "order-sequence", "last-event-agrees"},
+        [
+            "INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data) "
+            f"SELECT 'default', {CONFIRMED}, 3, 'order.delivered', '{{}}'"
+        ],
+    ),
+    (
+        "an order's events are in the wrong order",
+        {"order-sequence", "stream-agrees"},
+        [
+            "UPDATE outbox_log SET sequence = 3 - sequence, type = CASE sequence WHEN 1 "
+            f"THEN 'order.confirmed' ELSE 'order.accepted' END WHERE order_id = {CONFIRMED}"
+        ],
+    ),
+    (
+        "the status has changed without an event",
+        {"last-event-agrees"},
+        [f"UPDATE uoop_orders SET status = 'PREPARING' WHERE id = {CONFIRMED}"],
+    ),
+    (
+        "the log goes on beyond the sequencer",
+        {"sequencer-at-end", "relay-at-end"},
+        ["UPDATE outbox_sequencer SET pos = pos - 1"],
+    ),
+    (
+        "the relay stands behind the log",
+        {"relay-at-end"},
+        ["UPDATE sinks SET pos = pos - 1"],
+    ),
+    (
+        "nobody delivered some events",
+        {"deliveries-cover"},
+        ["DELETE FROM deliveries"],
+    ),
+    (
+        "events were delivered late",
+        {"delivered-promptly"},
+        ["UPDATE deliveries SET delivered_at = delivered_at + interval '10 s'"],
+    ),
+    (
+        "a slot is oversold",
+        {"never-oversold"},
+        [
+            "INSERT INTO restaurants (tenant_id, id, lat, lng, slot_capacity) "
+            f"SELECT 'default', restaurant_id, 0, 0, 0 FROM uoop_orders WHERE id = {CONFIRMED}"
+        ],
+    ),
+    (
+        "a confirmed order's hold was released",
+        {"hold-follows-run", "confirmed-holds", "ledger-agrees"},
+        [f"UPDATE capacity_holds SET released_at = now() WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "a failed order's hold has leaked",
+        {"hold-follows-run", "failed-holds-nothing", "ledger-agrees"},
+        [f"UPDATE capacity_holds SET released_at = NULL WHERE order_id = {FAILED}"],
+    ),
+    (
+        "a hold is in another kitchen's window",
+        {"hold-follows-run", "ledger-agrees"},
+        [f"UPDATE capacity_holds SET slot = 'default/other/0' WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "the truth is of another epoch than the ledger",
+        {"ledger-epoch"},
+        ["UPDATE capacity_ledger SET epoch = epoch + 1"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("expected", "statements"), [row[1:] for row in IN_POSTGRES], ids=[r[0] for r in IN_POSTGRES]
+)
+def test_a_violation_in_postgres_is_found(world: World, expected: set[str], statements: list[str]) -> None:
+    world.spoil(*statements)
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert found(report) == expected
+    assert not report.clean
+
+
+Edit = Callable[[list[list[str]], str], object]
+
+
+def _of(lines: list[list[str]], order: str, resource: str, op: str) -> list[str]:
+    return next(line for line in lines if (line[2], line[4], line[5]) == (resource, order, op))
+
+
+def _again(resource: str, **changes: str) -> Edit:
+    """The order's effect happens once more, with some fields changed."""
+    places = {"provider": 1, "key": 3, "order": 4, "op": 5}
+
+    def edit(lines: list[list[str]], order: str) -> None:
+        line = list(_of(lines, order, resource, "do"))
+        for name, value in changes.items():
+            line[places[name]] = value
+        lines.append(line)
+
+    return edit
+
+
+def _without(resource: str, op: str) -> Edit:
+    return lambda lines, order: lines.remove(_of(lines, order, resource, op))
+
+
+def _amount(resource: str) -> Edit:
+    def edit(lines: list[list[str]], order: str) -> None:
+        _of(lines, order, resource, "do")[7] = "77.000"
+
+    return edit
+
+
+AT_THE_PROVIDERS: list[tuple[str, set[str], str, Edit]] = [
+    ("an effect for nobody", {"effect-has-order"}, CONFIRMED, _again("placements", order="nobody", key="x")),
+    (
+        "one key took effect twice",
+        {"effect-once", "one-effect-stands", "confirmed-placed"},
+        CONFIRMED,
+        _again("placements"),
+    ),
+    (
+        "an effect was undone twice",
+        {"effect-once", "failed-nets-to-zero"},
+        FAILED,
+        _again("placements", op="undo"),
+    ),
+    (
+        "two captures",
+        {"one-effect-stands", "confirmed-captured"},
+        CONFIRMED,
+        _again("captures", key="other"),
+    ),
+    (
+        "two partners have the order",
+        {"one-dispatch-stands", "confirmed-dispatched"},
+        CONFIRMED,
+        _again("dispatches", provider="falcon", key="other"),
+    ),
+    ("no authorization", {"confirmed-authorized"}, CONFIRMED, _without("authorizations", "do")),
+    ("another amount authorized", {"confirmed-authorized"}, CONFIRMED, _amount("authorizations")),
+    ("no placement", {"confirmed-placed"}, CONFIRMED, _without("placements", "do")),
+    ("no dispatch", {"confirmed-dispatched"}, CONFIRMED, _without("dispatches", "do")),
+    ("no capture", {"confirmed-captured"}, CONFIRMED, _without("captures", "do")),
+    ("another amount captured", {"confirmed-captured", "captured-amount"}, CONFIRMED, _amount("captures")),
+    ("money held for a failed order", {"failed-nets-to-zero"}, FAILED, _without("authorizations", "undo")),
+    ("a failed order still placed", {"failed-nets-to-zero"}, FAILED, _without("placements", "undo")),
+]
+
+
+@pytest.mark.parametrize(
+    ("expected", "order", "edit"), [row[1:] for row in AT_THE_PROVIDERS], ids=[r[0] for r in AT_THE_PROVIDERS]
+)
+def test_a_violation_at_the_providers_is_found(
+    world: World, expected: set[str], order: str, edit: Edit
+) -> None:
+    path = world.folder / "lines"
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    edit(lines, world.one(order))
+    path.write_text("".join("\t".join(line) + "\n" for line in lines))
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert found(report) == expected
+
+
+def _slot_key(world: World) -> str:
+    return "{uoop}:" + world.one("epoch FROM capacity_ledger") + ":hold:" + _slot(world)
+
+
+def _slot(world: World) -> str:
+    return world.one(f"slot FROM capacity_holds WHERE order_id = {CONFIRMED}")
+
+
+IN_REDIS: list[tuple[str, set[str], Callable[[World], object]]] = [
+    ("the stream was emptied", {"stream-complete"}, lambda w: w.events.delete(STREAM)),
+    ("an entry is gone", {"stream-in-order", "stream-complete"}, lambda w: w.events.xdel(STREAM, "5-0")),
+    (
+        "an entry is not of the log",
+        {"stream-agrees"},
+        lambda w: w.events.xadd(STREAM, {"event": "{}"}, id="81-0"),
+    ),
+    ("the ledger was emptied", {"ledger-epoch"}, lambda w: w.ledger.flushdb()),
+    ("the ledger has another epoch", {"ledger-epoch"}, lambda w: w.ledger.set(EPOCH_KEY, 77)),
+    (
+        "the ledger has lost a hold",
+        {"ledger-agrees"},
+        lambda w: w.ledger.zrem(_slot_key(w), w.one(CONFIRMED)),
+    ),
+    (
+        "the ledger holds for a failed order",
+        {"ledger-agrees", "failed-holds-nothing"},
+        lambda w: w.ledger.zadd(_slot_key(w), {w.one(FAILED): 9e9}),
+    ),
+    (
+        "the ledger holds for nobody",
+        {"ledger-hold-has-order"},
+        lambda w: w.ledger.zadd(_slot_key(w), {"nobody": 9e9}),
+    ),
+    (
+        "the ledger is oversold",
+        {"never-oversold", "ledger-hold-has-order"},
+        lambda w: w.ledger.zadd(_slot_key(w), {f"nobody-{n}": 9e9 for n in range(1000)}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("expected", "spoil"), [row[1:] for row in IN_REDIS], ids=[r[0] for r in IN_REDIS])
+def test_a_violation_in_redis_is_found(
+    world: World, expected: set[str], spoil: Callable[[World], object]
+) -> None:
+    spoil(world)
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert found(report) == expected
+
+
+def test_a_journal_that_knows_more_than_postgres_tells_of_loss(world: World) -> None:
+    with world.journal.open("a") as file:
+        file.write(json.dumps({"id": "lost-1", "key": "key-lost", "sent_at": 1.0}) + "\n")
+
+    report = world.audit(settled=True)
+
+    assert (found(report), report.lost) == ({"journal-order-kept"}, 1)
+    assert f"P1 FAIL every accepted order is there: {ORDERS} of {ORDERS + 1}; not so " in report.lines[0]
+    assert "lost-1" in report.lines[0]
+
+
+def test_a_key_answered_with_two_orders_is_a_duplicate(world: World) -> None:
+    with world.journal.open("a") as file:
+        file.write(json.dumps({"id": world.one(CONFIRMED), "key": "key-1"}) + "\n")
+
+    report = world.audit(settled=True)
+
+    assert (found(report), report.duplicates) == ({"journal-key-names-one-order", "journal-key-agrees"}, 1)
+
+
+def test_every_check_is_proven_by_a_violation() -> None:
+    by_tables = [*(r[1] for r in IN_POSTGRES), *(r[1] for r in AT_THE_PROVIDERS), *(r[1] for r in IN_REDIS)]
+
+    proven = {name for names in by_tables for name in names} | {"journal-key-names-one-order"}
+
+    assert proven == {check.name for check in CHECKS}
+
+
+def test_work_under_way_is_open_and_no_violation(world: World) -> None:
+    world.spoil(
+        f"UPDATE runs SET state = 'w' WHERE order_id = {CONFIRMED}",
+        f"UPDATE uoop_orders SET status = 'PENDING' WHERE id = {CONFIRMED}",
+    )
+
+    report = world.audit()
+
+    standing = {finding.check.name: finding.standing for finding in report.checks}
+    assert (standing["order-ended"], standing["run-ended"]) == (Standing.OPEN, Standing.OPEN)
+
+
+def test_late_events_are_a_warning_unless_no_store_was_away(world: World) -> None:
+    world.spoil("UPDATE deliveries SET delivered_at = delivered_at + interval '10 s'")
+
+    report = world.audit(settled=True)
+
+    standing = {finding.check.name: finding.standing for finding in report.checks}
+    assert (report.clean, standing["delivered-promptly"]) == (True, Standing.WARN)
+
+
+def test_a_torn_last_line_of_a_journal_is_passed_over(world: World) -> None:
+    with world.journal.open("a") as file:
+        file.write('{"id":"torn')
+
+    assert world.audit(settled=True).clean
+
+
+def test_a_broken_line_in_a_journal_is_refused_with_its_number(world: World) -> None:
+    world.journal.write_text('{"id":"1","key":"k"}\nnot json\n')
+
+    with pytest.raises(JournalUnreadable, match="line 2"):
+        world.audit()
+
+
+def test_a_silent_sandbox_is_named(world: World) -> None:
+    with pytest.raises(SourceAway, match="sandbox"):
+        auditing.audit(world.settings)
+
+
+def test_a_silent_redis_is_named(world: World) -> None:
+    away = world.settings.with_values(events_url="redis://127.0.0.1:1/4")
+
+    with pytest.raises(SourceAway, match="Redis"):
+        auditing.audit(away, effects=[])
+
+
+def test_a_silent_postgres_is_named(world: World) -> None:
+    away = world.settings.with_values(database_url="postgresql://nobody@127.0.0.1:1/none")
+
+    with pytest.raises(SourceAway, match="Postgres"):
+        auditing.audit(away, effects=[])
+
+
+def test_the_documented_checks_are_the_real_ones() -> None:
+    documentation = Path(__file__).parents[2] / "docs" / "audit.md"
+
+    assert table() in documentation.read_text()
