@@ -1,13 +1,12 @@
 """Carriers that are doubled, late, overtaken or lost: one of them leads a cohort, and somebody always does."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
+from together import at_once
 from world import STAGES, STEPS, Message, World, links
 
 from app.runs import executions
@@ -16,7 +15,6 @@ from app.runs.model import LostCohort, StepPassed
 from sagas.fulfill_order import FULFILL_ORDER
 
 EVERY_STEP = [step.name for step in FULFILL_ORDER.steps]
-T = TypeVar("T")
 PARALLEL = "reserve-capacity", "authorize-payment"
 
 
@@ -359,19 +357,3 @@ def commit_answers_lost(world: World, *after: str) -> Iterator[None]:
         event.remove(world.db, "before_cursor_execute", note)
         event.remove(world.db, "commit", lose)
     assert left == []
-
-
-def at_once(work: Callable[[], T], times: int) -> list[T]:
-    start = threading.Barrier(times)
-    results: list[T] = []
-
-    def one() -> None:
-        start.wait()
-        results.append(work())
-
-    threads = [threading.Thread(target=one) for _ in range(times)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
