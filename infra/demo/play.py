@@ -21,7 +21,7 @@ from infra.demo import journal, report
 from infra.demo.city import Order
 from infra.demo.journal import Journal
 from infra.demo.load import Load, Refusal, Tally
-from infra.demo.pacing import Pace, Window, next_window
+from infra.demo.pacing import Pace
 from infra.demo.watch import Watch
 from infra.settings import Settings
 from infra.supervisor import state
@@ -166,7 +166,7 @@ def _watch(
     path: Path,
     tell: Callable[[Progress], None],
 ) -> None:
-    moved_at, moved, parked_after, shed = time.monotonic(), (0, 0), 0.0, 0
+    moved_at, moved, parked_after = time.monotonic(), (0, 0), 0.0
     while True:
         sending, now = sender.is_alive(), time.monotonic()
         while load.promises:
@@ -175,14 +175,8 @@ def _watch(
         parked_after = now + LOOK_FOR_PARKED_EVERY_S if now >= parked_after else parked_after
         load.ended = watch.ended + len(watch.parked)
         tell(Progress(load.tally.sent, load.tally.accepted, watch.confirmed, watch.failed, load.outstanding))
-        if isinstance(pace, Window) and seen.slow_s is not None:
-            pace.size = next_window(
-                pace.size,
-                slow_s=seen.slow_s,
-                outstanding=load.outstanding + seen.ended,
-                shed=load.tally.shed > shed,
-            )
-            shed = load.tally.shed
+        outstanding = load.outstanding + seen.ended  # before this look
+        pace.adapt(now, slow_s=seen.slow_s, outstanding=outstanding, shed=load.tally.shed)
         if not sending and not load.promises and not watch.pending:
             return
         if (load.tally.accepted, load.ended) != moved:

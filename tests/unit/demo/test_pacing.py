@@ -84,6 +84,18 @@ def test_the_window_stays_within_its_bounds():
     assert next_window(WIDEST_WINDOW, slow_s=0, outstanding=WIDEST_WINDOW, shed=False) == WIDEST_WINDOW
 
 
+def test_a_window_waits_for_what_a_change_does_before_the_next():
+    pace = Window(1000)
+
+    pace.adapt(10.0, slow_s=0.5, outstanding=1000, shed=0)
+    grown = pace.size
+    pace.adapt(10.4, slow_s=0.5, outstanding=1000, shed=0)
+    assert pace.size == grown > 1000
+
+    pace.adapt(10.6, slow_s=0.5, outstanding=1000, shed=1)
+    assert pace.size == grown / 2
+
+
 def test_the_window_settles_where_orders_take_the_wanted_time():
     throughput, size = 2000.0, 500.0
 
