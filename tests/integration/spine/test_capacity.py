@@ -20,7 +20,10 @@ from app.capacity.model import Hold
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EPOCH = 1
-KITCHEN = "INSERT INTO restaurants (tenant_id, id, lat, lng, slot_capacity) VALUES ('default', 'restaurant-1', 0, 0, :n)"
+KITCHEN = (
+    "INSERT INTO restaurants (tenant_id, id, lat, lng, slot_capacity) "
+    "VALUES ('default', 'restaurant-1', 0, 0, :n)"
+)
 
 _runs = itertools.count(1)
 
