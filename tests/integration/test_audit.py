@@ -195,7 +195,10 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
     (
         "an order says wrongly that nothing was to be undone",
         {"failed-undone"},
-        [f"UPDATE uoop_orders SET failure = failure || '{{\"compensated\":false}}' WHERE id = {FAILED}"],
+        [
+            "UPDATE uoop_orders SET failure = jsonb_set(failure, '{compensated}', to_jsonb(false)) "
+            f"WHERE id = {FAILED}"
+        ],
     ),
     (
         "an order waits past its time",

@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable
 
 import pytest
-
-from app.runs.cohorts import Claimed
 from fake_providers import Mood
 from world import RANKING, STAGES, STEPS, World
+
+from app.runs.cohorts import Claimed
 
 FIRST, SECOND, THIRD = RANKING
 DISPATCH = "dispatch-to-partner"
@@ -25,7 +25,10 @@ def dispatch(world: World, claimed: Claimed, *, epoch: int = 1) -> bool:
 
 
 def intents(world: World) -> list[str]:
-    return [row[0] for row in world.rows("SELECT partner FROM dispatch_attempts ORDER BY run_id, nth")]
+    return [
+        row[0]
+        for row in world.rows("SELECT partner FROM dispatch_attempts WHERE NOT recall ORDER BY run_id, nth")
+    ]
 
 
 def asked(world: World) -> list[str]:
@@ -255,7 +258,31 @@ def assert_consistent(world: World, order: str) -> None:
         assert state == "p"
 
 
-@pytest.mark.parametrize("seed", range(24))
+def test_an_executor_that_slept_before_its_recall_does_not_take_back_what_another_has_arranged(
+    world: World,
+) -> None:
+    (order,) = world.accept()
+    first = world.partners[FIRST]
+    first.behave(Mood.SILENT, times=1)
+    first.behave(Mood.REFUSE, times=1)
+    world.walk(world.claim_one())
+    world.hurry()
+    asked_again = world.claim_one()
+
+    def another_takes_over() -> None:
+        world.expire_leases()
+        world.engine.sweep()
+        world.walk_sent()
+
+    first.meanwhile("after do", another_takes_over)
+    world.walk(asked_again)
+    world.settle()
+
+    assert world.statuses() == {order: "CONFIRMED"}
+    assert world.book.standing("dispatches") == [f"{order}:{DISPATCH}:{FIRST}:0"]
+
+
+@pytest.mark.parametrize("seed", range(16))
 def test_no_two_dispatches_stand_in_any_disorder(world: World, seed: int) -> None:
     """Partners answer by chance, executors are overtaken by chance at any call, up to three deep."""
     chance = random.Random(seed)  # noqa: S311 (not a secret)
