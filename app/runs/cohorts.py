@@ -240,7 +240,8 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
             )
             UPDATE cohorts c SET epoch = c.epoch + 1, progressed_at = clock_timestamp()
             FROM lost WHERE c.id = lost.id AND c.epoch = lost.epoch AND c.ended_at IS NULL
-            RETURNING c.id, c.epoch, c.saga, c.version, c.direction, c.lane, c.itinerary, c.leg, cardinality(c.members) AS size,
+            RETURNING c.id, c.epoch, c.saga, c.version, c.direction, c.lane, c.itinerary, c.leg,
+                cardinality(c.members) AS size,
                 (SELECT coalesce(max(e.starts), 0) FROM executions e
                     WHERE e.cohort_id = c.id AND e.finished_at IS NULL) AS starts
         """),
