@@ -5,6 +5,8 @@ from datetime import datetime
 
 from prometheus_client import Counter, Histogram
 
+from app.orders.model import Status
+from app.orders.queries import REASONS
 from app.outbox.model import Event, EventType
 
 DURATION = Histogram(
@@ -18,6 +20,13 @@ ERRORS = Counter("order_processing_errors", "Orders that were not fulfilled, by 
 DELIVERED = Counter("events_delivered", "Events that a sink has taken.", ["type"])
 
 _TERMINAL = {EventType.CONFIRMED, EventType.FAILED, EventType.CANCELLED}
+
+# Zeros from the start: a rate over a series that is not there yet is no rate at all.
+for _status in (Status.CONFIRMED, Status.FAILED, Status.CANCELLED):
+    DURATION.labels(_status)
+    PROCESSED.labels(_status)
+for _code in REASONS:
+    ERRORS.labels(_code)
 
 
 def observe_events(events: Sequence[Event]) -> None:

@@ -133,11 +133,15 @@ class Engine:
         for lane in (name for name, wait_s in lanes.items() if wait_s <= 0):
             with self._ports.engine.begin() as connection:
                 claimed = cohorts.claim(
-                    connection, lane, size=self._limits.cohort_size, itinerary=self._itinerary
+                    connection,
+                    lane,
+                    size=self._limits.cohort_size,
+                    itinerary=self._itinerary,
+                    interval_s=self._limits.lane_interval_s,
                 )
             if claimed:
                 self._send(claimed, leg=0)
-                waits.append(self._limits.lane_interval_s)
+            waits.append(self._limits.lane_interval_s)
         return min(waits, default=None)
 
     def sweep(self) -> int:

@@ -69,7 +69,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
 
     step, worst = _worst(bad)
     past_pivot = cohort.stage > saga.pivot_stage
-    attempts = member.attempts + 1 if cohort.leg == 0 else 1
+    attempts = member.attempts + 1
     given_up = worst.verdict is Verdict.REJECTED or attempts >= saga.steps[step].retry.attempts
     if not given_up:
         return _departure(
@@ -117,7 +117,7 @@ def _backward(
         return _departure(member, cohort, RunState.ENDED, undone=undone, failure=ended)
 
     step, worst = _worst(bad)
-    attempts = member.attempts + 1 if cohort.leg == 0 else 1
+    attempts = member.attempts + 1
     if worst.verdict is Verdict.REJECTED or attempts >= UNDO.attempts:
         failure = {
             **(member.failure or {}),

@@ -1,30 +1,49 @@
-"""Which delivery partner was asked after the planned one: kept before he is asked, so that nobody asks two."""
+"""Which delivery partners were asked after the planned one, and which recalled: kept before it is done."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
 from app.database import rows
 
 
-def all_of(connection: Connection, run_ids: Sequence[int]) -> dict[int, list[str]]:
-    """The later partners by run, in the order in which they were asked."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """:param recall: he is not asked but recalled: nobody may come to terms with him any more until he has said yes"""
+
+    partner: str
+    recall: bool
+
+
+def all_of(connection: Connection, run_ids: Sequence[int]) -> dict[int, list[Attempt]]:
+    """The later attempts by run, in the order in which they were made."""
     result = connection.execute(
-        text("SELECT run_id, partner FROM dispatch_attempts WHERE run_id = ANY(:ids) ORDER BY run_id, nth"),
+        text(
+            "SELECT run_id, partner, recall FROM dispatch_attempts WHERE run_id = ANY(:ids) ORDER BY run_id, nth"
+        ),
         {"ids": list(run_ids)},
     )
-    asked: dict[int, list[str]] = {}
-    for run_id, partner in result:
-        asked.setdefault(run_id, []).append(partner)
-    return asked
+    made: dict[int, list[Attempt]] = {}
+    for run_id, partner, recall in result:
+        made.setdefault(run_id, []).append(Attempt(partner, recall))
+    return made
 
 
-def intend(connection: Connection, nexts: Mapping[int, tuple[int, str]]) -> None:
-    """Keep (nth, partner) by run: the one who is asked next."""
+def intend(connection: Connection, nexts: Mapping[int, tuple[int, Attempt]]) -> None:
+    """Keep (nth, attempt) by run: the one who is asked or recalled next."""
     connection.execute(
         text(
-            "INSERT INTO dispatch_attempts (run_id, nth, partner) SELECT run_id, nth, partner "
-            "FROM json_to_recordset(CAST(:rows AS json)) AS a(run_id bigint, nth smallint, partner text)"
+            "INSERT INTO dispatch_attempts (run_id, nth, partner, recall) SELECT run_id, nth, partner, recall "
+            "FROM json_to_recordset(CAST(:rows AS json)) "
+            "AS a(run_id bigint, nth smallint, partner text, recall boolean)"
         ),
-        {"rows": rows([{"run_id": r, "nth": n, "partner": p} for r, (n, p) in nexts.items()])},
+        {
+            "rows": rows(
+                [
+                    {"run_id": r, "nth": n, "partner": a.partner, "recall": a.recall}
+                    for r, (n, a) in nexts.items()
+                ]
+            )
+        },
     )

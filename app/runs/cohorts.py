@@ -76,17 +76,23 @@ def due_lanes(connection: Connection, *, interval_s: float) -> dict[str, float]:
     return {row.name: row.wait_s for row in result}
 
 
-def claim(connection: Connection, lane: str, *, size: int, itinerary: Itinerary) -> Claimed | None:
+def claim(
+    connection: Connection, lane: str, *, size: int, itinerary: Itinerary, interval_s: float = 0.0
+) -> Claimed | None:
     """
     Take what is due in `lane`, up to `size` runs of one group, into a free slot.
 
-    :return: None if there is no free slot or nothing is due
+    :param interval_s: time since the lane's last start at least; asked again under lock, since others claim too
+    :return: None if there is no free slot, nothing is due, it is too early or another claims in the lane just now
     """
     slot = connection.execute(
-        text(
-            "SELECT n FROM slots WHERE lane = :lane AND cohort_id IS NULL ORDER BY n LIMIT 1 FOR UPDATE SKIP LOCKED"
-        ),
-        {"lane": lane},
+        text("""
+            SELECT s.n FROM slots s JOIN lanes l ON l.name = s.lane
+            WHERE l.name = :lane AND s.cohort_id IS NULL
+                AND l.started_at <= clock_timestamp() - make_interval(secs => :interval)
+            ORDER BY s.n LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+        """),
+        {"lane": lane, "interval": interval_s},
     ).scalar_one_or_none()
     if slot is None:
         return None

@@ -104,10 +104,13 @@ def members(
     details = "".join(f', d{number}.detail AS "{name}"' for name, number in uses)
     laterals = "".join(_latest_detail(number) for _, number in uses)
     orders = "JOIN uoop_orders o ON o.id = r.order_id" if reads else ""
+    # they are failures of the stage in which the cohort began: nobody has been asked yet in a later one
+    attempts = "r.attempts" if cohort.leg == 0 else "0 AS attempts"
     result = connection.execute(
         text(
-            "SELECT r.id, r.order_id, r.tenant_id, r.done, r.touched, r.undone, r.attempts, r.generation, "
-            f"r.not_after, to_timestamp((r.id >> 21) / 1000.0) AS created_at, r.failure{columns}{details} "
+            "SELECT r.id, r.order_id, r.tenant_id, r.done, r.touched, r.undone, "
+            f"{attempts}, r.generation, r.not_after, "
+            f"to_timestamp((r.id >> 21) / 1000.0) AS created_at, r.failure{columns}{details} "
             f"FROM runs r {orders}{laterals} "
             "WHERE r.id = ANY(:ids) AND r.cohort_id = :cohort ORDER BY r.id"
         ),

@@ -75,7 +75,11 @@ Outcomes = Mapping[int, Outcome]  # by run id
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One run in a cohort, with the columns of its order that the step reads (`given`)."""
+    """
+    One run in a cohort, with the columns of its order that the step reads (`given`).
+
+    :param attempts: how often it has failed in the stage at which its cohort now stands
+    """
 
     run_id: int
     order_id: str

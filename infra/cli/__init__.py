@@ -9,11 +9,13 @@ import sys
 import typer
 
 from app import errors
-from infra.cli import audit, demo, stack
+from infra.cli import audit, demo, orders, replay, stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
 demo.register(app)
+replay.register(app)
+orders.register(app)
 audit.register(app)
 
 

@@ -1,8 +1,9 @@
 """demo: generated orders against the whole platform."""
 
 import json
-import signal
 import sys
+import threading
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -79,8 +80,6 @@ def _serve(started: Started) -> None:
         return
     started.keep = False
     print("\nCtrl-C stops everything.", flush=True)
-    try:
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    except KeyboardInterrupt:
-        pass
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
     print("stopping", file=sys.stderr)

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from app import database, errors
 from infra import running
-from infra.cli import picture
-from infra.client import story
+from infra.cli import picture, story
 from infra.client.rest import Client, Refused
 from infra.settings import Settings
 
 WATCH_EVERY_S = 0.5
+UNBOUNDED_WIDTH = 140  # where no terminal says how wide it is
 _UNDER_WAY = frozenset({"PENDING"})
 _TRACKING_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -51,7 +51,9 @@ def submit(
 
 def status(
     order_id: _Id,
-    watch: Annotated[bool, typer.Option("--watch", help="Print each change until the order is settled.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print each change until the order is settled.")
+    ] = False,
 ) -> None:
     """Print where an order stands, as JSON."""
     client, last = _client(), ""
@@ -77,7 +79,7 @@ def trace(order_id: _Id) -> None:
         engine.dispose()
     if told is None:
         raise NoSuchOrder(order_id=order_id)
-    Console(width=None if sys.stdout.isatty() else 110).print(picture.of(told))
+    Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH).print(picture.of(told))
 
 
 def _client() -> Client:

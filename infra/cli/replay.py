@@ -43,7 +43,8 @@ def replay(
         Path, typer.Argument(exists=True, help="Folder of a recorded day, or a file of orders as JSON lines.")
     ],
     speed: Annotated[
-        float, typer.Option(min=0.01, help="How much faster than the recorded day; 1440 plays it in a minute.")
+        float,
+        typer.Option(min=0.01, help="How much faster than the recorded day; 1440 plays it in a minute."),
     ] = SPEED,
     keep: Annotated[bool, typer.Option("--keep", help="Leave running what was started.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One object on the last line.")] = False,

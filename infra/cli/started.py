@@ -1,5 +1,6 @@
 """The platform for the time of one command: used if it runs, else started, and stopped again."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,12 +38,14 @@ def platform(chosen: Settings) -> Iterator[Started]:
     else:
         _await_ready(chosen)
     found = Started(running.connected(chosen), by_us)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stop what we have started
     try:
         yield found
     except BaseException:
         found.keep = False
         raise
     finally:
+        signal.signal(signal.SIGTERM, before)
         if by_us and not found.keep:
             running.down(chosen)
 

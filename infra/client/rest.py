@@ -40,7 +40,7 @@ class Refused(errors.Rejected):
     code = "refused"
 
     def __str__(self) -> str:
-        problem = self.data["problem"]
+        problem: Any = self.data["problem"]
         told = f"{self.data['status']} {problem.get('title', 'refused')}: {problem.get('detail', '')}"
         faults = problem.get("errors", ())
         return "; ".join([told, *(f"{fault['pointer']} {fault['message']}".strip() for fault in faults)])

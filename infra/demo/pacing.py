@@ -6,7 +6,7 @@ from typing import Protocol
 
 LEAST_WINDOW, WIDEST_WINDOW = 400, 50_000
 FIRST_WINDOW = 500
-WANTED_S = 1.2  # from sending to CONFIRMED, of the slowest twentieth: leaves room below 2 s for hiccups
+WANTED_S = 1.0  # from sending to CONFIRMED, of the slowest twentieth: leaves room below 2 s for hiccups
 
 AGAIN_S = 0.25  # after an answer that is none
 SLOWEST_AGAIN_S = 5.0
@@ -34,7 +34,7 @@ def again_in_s(tries: int, retry_after_s: float | None) -> float:
     """When to send again, after `tries` sendings."""
     if retry_after_s is not None:
         return min(retry_after_s, SLOWEST_AGAIN_S)
-    return min(AGAIN_S * 2 ** min(tries - 1, 10), SLOWEST_AGAIN_S)
+    return min(AGAIN_S * 2.0 ** min(tries - 1, 10), SLOWEST_AGAIN_S)
 
 
 class Pace(Protocol):
@@ -52,6 +52,16 @@ class Pace(Protocol):
         """A new order has been sent."""
         ...
 
+    def adapt(self, now_s: float, *, slow_s: float | None, outstanding: int, shed: int) -> None:
+        """
+        Learn how the platform does.
+
+        :param now_s: of any clock that does not go back
+        :param slow_s: from sending to the end, of the slowest twentieth of the orders that ended just now
+        :param shed: how many orders it has turned away so far
+        """
+        ...
+
 
 class Schedule:
     """Open loop: every order has its moment, whatever the platform does meanwhile."""
@@ -67,6 +77,9 @@ class Schedule:
     def sent(self) -> None:
         self._next = next(self._offsets, self._next)
 
+    def adapt(self, now_s: float, *, slow_s: float | None, outstanding: int, shed: int) -> None:
+        """The schedule is kept whatever happens."""
+
 
 class Window:
     """
@@ -78,12 +91,22 @@ class Window:
 
     def __init__(self, size: float = FIRST_WINDOW) -> None:
         self.size = size
+        self._shed = 0
+        self._settled_at_s = 0.0
 
     def due_in_s(self, elapsed_s: float, outstanding: int) -> float | None:
         return 0.0 if outstanding < self.size else None
 
     def sent(self) -> None:
         """Nothing is kept: the count of outstanding orders says it all."""
+
+    def adapt(self, now_s: float, *, slow_s: float | None, outstanding: int, shed: int) -> None:
+        """Once in the time that orders take: what a change does is not seen before."""
+        if slow_s is None or now_s < self._settled_at_s:
+            return
+        self.size = next_window(self.size, slow_s=slow_s, outstanding=outstanding, shed=shed > self._shed)
+        self._shed = shed
+        self._settled_at_s = now_s + slow_s
 
 
 def next_window(size: float, *, slow_s: float, outstanding: int, shed: bool) -> float:

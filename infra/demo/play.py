@@ -16,21 +16,22 @@ from app import database, errors
 from app.fleet import service as fleet
 from app.restaurants import service as restaurants
 from app.tenants.service import DEFAULT_TENANT
-from infra.audit import audit
+from infra.audit import Report, audit
 from infra.demo import journal, report
 from infra.demo.city import Order
 from infra.demo.journal import Journal
 from infra.demo.load import Load, Refusal, Tally
-from infra.demo.pacing import Pace, Window, next_window
+from infra.demo.pacing import Pace
 from infra.demo.watch import Watch
 from infra.settings import Settings
 from infra.supervisor import state
 
 LOOK_EVERY_S = 0.2
 LOOK_FOR_PARKED_EVERY_S = 2.0
+SUPERVISED_AGAIN_WITHIN_S = 10.0
 PATIENCE_S = 180.0  # without an order accepted or ended: longer than any recovery takes
 EVENTS_WITHIN_S = 30.0
-POSTGRES_BACK_WITHIN_S = 60.0
+STORES_BACK_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Summary:
 
     :param refused: submissions that the API refused for good
     :param unanswered: submissions that were never answered
-    :param audit: "clean", or the lines that were violated
+    :param audit: "clean" or "violated"
+    :param audit_lines: what the audit said, if it found something
     """
 
     accepted: int
@@ -164,7 +166,7 @@ def _watch(
     path: Path,
     tell: Callable[[Progress], None],
 ) -> None:
-    moved_at, moved, parked_after, shed = time.monotonic(), (0, 0), 0.0, 0
+    moved_at, moved, parked_after = time.monotonic(), (0, 0), 0.0
     while True:
         sending, now = sender.is_alive(), time.monotonic()
         while load.promises:
@@ -173,19 +175,13 @@ def _watch(
         parked_after = now + LOOK_FOR_PARKED_EVERY_S if now >= parked_after else parked_after
         load.ended = watch.ended + len(watch.parked)
         tell(Progress(load.tally.sent, load.tally.accepted, watch.confirmed, watch.failed, load.outstanding))
-        if isinstance(pace, Window) and seen.slow_s is not None:
-            pace.size = next_window(
-                pace.size,
-                slow_s=seen.slow_s,
-                outstanding=load.outstanding + seen.ended,
-                shed=load.tally.shed > shed,
-            )
-            shed = load.tally.shed
+        outstanding = load.outstanding + seen.ended  # before this look
+        pace.adapt(now, slow_s=seen.slow_s, outstanding=outstanding, shed=load.tally.shed)
         if not sending and not load.promises and not watch.pending:
             return
         if (load.tally.accepted, load.ended) != moved:
             moved, moved_at = (load.tally.accepted, load.ended), now
-        if not state.is_held(settings.home) and now - moved_at > 5.0:
+        if not state.is_held(settings.home) and now - moved_at > SUPERVISED_AGAIN_WITHIN_S:
             raise Stopped(journal=str(path))
         if now - moved_at > PATIENCE_S:
             return
@@ -202,18 +198,18 @@ def _summary(settings: Settings, engine: Engine, path: Path, since: report.Mark,
         found.append((counted, report.events(connection, promises, since)))
         return True
 
-    _await(engine, POSTGRES_BACK_WITHIN_S, count)
+    _await(engine, STORES_BACK_WITHIN_S, count)
     if not found:
         raise Stopped(journal=str(path))
     outcomes, events = found[-1]
-    audited = audit(settings, journals=[path])
+    audited = _audit(settings, path)
     return Summary(
         accepted=outcomes.accepted,
         confirmed=outcomes.confirmed,
         compensated=outcomes.compensated,
         failed=outcomes.failed,
         parked=outcomes.parked,
-        lost=max(outcomes.lost, audited.lost),
+        lost=outcomes.lost,
         duplicates=audited.duplicates,
         refused=len(tally.refusals),
         unanswered=tally.sent - tally.accepted - len(tally.refusals),
@@ -229,9 +225,21 @@ def _summary(settings: Settings, engine: Engine, path: Path, since: report.Mark,
         client_us_per_order=tally.cpu_s / max(tally.sent, 1) * 1e6,
         reasons=outcomes.reasons,
         audit="clean" if audited.clean else "violated",
-        audit_lines=list(audited.lines),
+        audit_lines=[] if audited.clean else list(audited.lines),
         journal=str(path),
     )
+
+
+def _audit(settings: Settings, path: Path) -> Report:
+    """A store that was killed a moment ago is given time to come back."""
+    end = time.monotonic() + STORES_BACK_WITHIN_S
+    while True:
+        try:
+            return audit(settings, journals=[path])
+        except errors.Unavailable:
+            if time.monotonic() > end:
+                raise
+            time.sleep(LOOK_EVERY_S)
 
 
 def _await(engine: Engine, within_s: float, holds: Callable[[Any], bool]) -> None:

@@ -3,7 +3,8 @@ The pivot: a delivery partner takes the order.
 
 At most one dispatch of an order may stand. The next partner is asked only when the one before has surely no
 effect: he refused, or could not be reached at all, and nobody asked him before; else he must first acknowledge
-the recall. Who is asked next is committed before he is asked.
+the recall. Who is asked next is committed before he is asked, and who is recalled before he is recalled: an
+executor that slept must not take back what another has meanwhile arranged with the same partner.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from app.providers.port import Answer, Provider, Request, Resource
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
 from app.runs import attempts, executions
+from app.runs.attempts import Attempt
 from app.runs.model import UNDONE, Member, Outcome, Verdict
 from sagas.definition import Call, Result
 from sagas.ports import Ports
@@ -38,6 +40,7 @@ class _Asked:
     :param nth: how many times another was asked before him
     :param before: who may have been asked in earlier executions
     :param unreached: one of those before him could not be reached, so that it is worth coming again
+    :param recalling: he is not asked, but taken out of it before the next one is asked
     """
 
     member: Member
@@ -45,6 +48,7 @@ class _Asked:
     nth: int
     before: frozenset[str] = frozenset()
     unreached: bool = False
+    recalling: bool = False
 
     @property
     def partner(self) -> str:
@@ -68,8 +72,9 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     turn = [_first(m, later.get(m.run_id, []), call) for m in members]
     outcomes: dict[int, Outcome] = {}
     while turn:
+        going_on = [asked for asked in turn if asked.recalling]
+        turn = [asked for asked in turn if not asked.recalling]
         answers = _side_by_side(turn, partial(_ask, ports, call, places))
-        going_on: list[_Asked] = []
         for asked in turn:
             answer = answers[asked.member.run_id]
             outcome = _read(asked, answer)
@@ -87,7 +92,7 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     """Take the dispatch back from every partner that may have it."""
     with ports.engine.begin() as connection:
         later = attempts.all_of(connection, [m.run_id for m in members])
-    left = {m.run_id: list({_planned(m)[0], *later.get(m.run_id, [])}) for m in members}
+    left = {m.run_id: list({_planned(m)[0], *(a.partner for a in later.get(m.run_id, []))}) for m in members}
     outcomes: dict[int, Outcome] = dict.fromkeys(left, UNDONE)
     by_id = {m.run_id: m for m in members}
     while any(left.values()):
@@ -99,13 +104,18 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     return Result(outcomes)
 
 
-def _first(member: Member, later: Sequence[str], call: Call) -> _Asked:
+def _first(member: Member, later: Sequence[Attempt], call: Call) -> _Asked:
     """The partner who was asked last, or the planned one; after him all others, also those before him."""
     ranking = _planned(member)
-    start = ranking.index(later[-1]) if later else 0
+    start = ranking.index(later[-1].partner) if later else 0
     fresh = call.sure and not member.attempts and not later
-    before = () if fresh else (ranking[0], *later)
-    return _Asked(member, ranking[start:] + ranking[:start], len(later), frozenset(before))
+    return _Asked(
+        member,
+        ranking[start:] + ranking[:start],
+        len(later),
+        before=frozenset(() if fresh else (ranking[0], *(attempt.partner for attempt in later))),
+        recalling=bool(later and later[-1].recall),
+    )
 
 
 def _planned(member: Member) -> tuple[str, ...]:
@@ -130,24 +140,37 @@ def _next_partners(
     ports: Ports, call: Call, going_on: Sequence[_Asked], outcomes: dict[int, Outcome]
 ) -> list[_Asked]:
     """Who asks whom next: intents are committed, recalls acknowledged where an earlier call may still act."""
-    unsure = [asked for asked in going_on if not asked.sure]
-    recalled = _side_by_side(unsure, partial(_recall, ports, call))
+    settled = [asked for asked in going_on if asked.sure or asked.recalling]
+    unsure = [
+        replace(asked, nth=asked.nth + 1, recalling=True)
+        for asked in going_on
+        if not asked.sure and not asked.recalling
+    ]
+    _intend(ports, call, unsure)
+    going_on = settled + unsure
+    recalled = _side_by_side([a for a in going_on if a.recalling], partial(_recall, ports, call))
     turn: list[_Asked] = []
     for asked in going_on:
         told = recalled.get(asked.member.run_id, UNDONE)
         if told.verdict is not Verdict.UNDONE:
             outcomes[asked.member.run_id] = Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
         elif len(asked.partners) > 1:
-            turn.append(replace(asked, partners=asked.partners[1:], nth=asked.nth + 1))
+            turn.append(replace(asked, partners=asked.partners[1:], nth=asked.nth + 1, recalling=False))
         elif asked.unreached:
             outcomes[asked.member.run_id] = Outcome(Verdict.UNAVAILABLE, "no-available-partner")
         else:
             outcomes[asked.member.run_id] = Outcome(Verdict.REJECTED, "no-available-partner")
-    if turn:
-        with ports.engine.begin() as connection:
-            executions.hold(connection, cohort_id=call.cohort_id, step=call.step, executor=call.executor)
-            attempts.intend(connection, {asked.member.run_id: (asked.nth, asked.partner) for asked in turn})
+    _intend(ports, call, turn)
     return turn
+
+
+def _intend(ports: Ports, call: Call, turn: Sequence[_Asked]) -> None:
+    """Keep what is done next, as long as no other executor has taken over."""
+    if not turn:
+        return
+    with ports.engine.begin() as connection:
+        executions.hold(connection, cohort_id=call.cohort_id, step=call.step, executor=call.executor)
+        attempts.intend(connection, {a.member.run_id: (a.nth, Attempt(a.partner, a.recalling)) for a in turn})
 
 
 def _side_by_side(

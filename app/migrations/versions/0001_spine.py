@@ -167,11 +167,12 @@ CREATE TABLE outcomes (
     PRIMARY KEY (run_id, cohort_id, step)
 ) PARTITION BY RANGE (run_id);
 
--- Who was asked to deliver after the planned partner, committed before he is asked.
+-- Who was asked to deliver after the planned partner, or recalled: committed before it is done.
 CREATE TABLE dispatch_attempts (
     run_id bigint NOT NULL,
     nth smallint NOT NULL,
     partner text NOT NULL,
+    recall boolean NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (run_id, nth)
 ) PARTITION BY RANGE (run_id);

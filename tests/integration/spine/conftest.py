@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import psycopg2
 import pytest
 import redis
+import structlog
 from sqlalchemy import Engine, text
 from world import World
 
@@ -16,6 +17,14 @@ from app.tenants import service as tenants
 TEMPLATE = "uoop_template"
 REDIS_NUMBER = 9
 _LEFT_ALONE = ("tenants", "alembic_version")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_tracebacks() -> None:
+    """The default renderer takes seconds to draw one with all local variables."""
+    structlog.configure(
+        processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    )
 
 
 @pytest.fixture(scope="session")

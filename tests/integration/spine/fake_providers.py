@@ -71,7 +71,7 @@ class _Rule:
 
 
 class FakeProvider:
-    """Answers `find`, `do` and `undo` by its book; told otherwise by `behave`, overtaken in its calls by `meanwhile`."""
+    """Answers by its book; told otherwise by `behave`, and overtaken in its calls by what happens `meanwhile`."""
 
     bulk = True
 

@@ -142,10 +142,11 @@ class World:
         payment = FakeProvider("benefit", Kind.PAYMENT, book)
         kitchens = FakeProvider("kitchens", Kind.RESTAURANT, book)
         partners = {name: FakeProvider(name, Kind.DELIVERY, book) for name in RANKING}
-        ledger = Ledger(client)
+        ledger, bell = Ledger(client), QuietDoorbell()
         ports = Ports(
             engine=db,
             ledger=ledger,
+            doorbell=bell,
             payment=payment,
             restaurants=kitchens,
             delivery={**partners, OWN_FLEET: OwnFleet(db)},
@@ -155,7 +156,7 @@ class World:
             ),
             slot_capacity=1000,
         )
-        carrier, bell = WalkingCarrier(), QuietDoorbell()
+        carrier = WalkingCarrier()
         limits = Limits(cohort_size=size, lane_interval_s=interval_s)
         engine = Engine(ports, Registry(saga), carrier, bell, Heartbeat(db), limits)
         capacity.rebuild(db, ledger)
@@ -196,7 +197,10 @@ class World:
         for stage in links(claimed, leg):
             if until is not None and any(message.step == STEPS[until] for message in stage):
                 return True
-            if not all([message.deliver(self.engine) for message in stage]):
+            went_on = [
+                message.deliver(self.engine) for message in stage
+            ]  # side by side: nobody waits for another
+            if not all(went_on):
                 return False
         return until is None
 
@@ -262,7 +266,7 @@ class World:
         return int(self.one("SELECT count(*) FROM slots WHERE cohort_id IS NOT NULL"))
 
     def held_places(self) -> int:
-        """Live holds, which truth and ledger must agree on."""
+        """Live holds, on which truth and ledger must agree."""
         now = datetime.now().astimezone()
         assert capacity.drift(self.db, self.ledger, now=now) == {}
         return int(self.one("SELECT count(*) FROM capacity_holds WHERE released_at IS NULL"))

@@ -1,0 +1,108 @@
+"""submit, status, trace, replay and demo against the whole platform."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from uoop_command import Uoop
+
+ORDER: dict[str, Any] = {
+    "customer_id": "aisha",
+    "restaurant_id": "corner-kitchen",
+    "items": [{"sku": "machboos", "name": "Machboos", "quantity": 2, "unit_price": "3.500"}],
+    "delivery_location": {"lat": 26.2235, "lng": 50.5876, "address": "Road 1, Manama"},
+    "total_amount": "7.000",
+    "currency": "BHD",
+}
+REFUSED = {**ORDER, "customer_id": "aisha/delivery:refuse", "channel_preference": "partner"}
+STEPS = (
+    *("validate-order", "reserve-capacity", "authorize-payment", "plan-fulfilment"),
+    *("place-with-restaurant", "dispatch-to-partner", "confirm-order"),
+)
+
+
+def _file(folder: Path, order: dict[str, Any]) -> str:
+    path = folder / "order.json"
+    path.write_text(json.dumps(order))
+    return str(path)
+
+
+def test_an_order_is_submitted_followed_and_traced(running: Uoop, tmp_path: Path):
+    submitted = running("submit", _file(tmp_path, ORDER))
+    assert submitted.returncode == 0, submitted.stderr
+    tracking_id = submitted.stdout.splitlines()[0]
+
+    watched = running("status", tracking_id, "--watch")
+    traced = running("trace", tracking_id)
+
+    assert watched.stdout.splitlines()[-1].startswith("CONFIRMED")
+    assert json.loads(running("status", tracking_id).stdout)["tracking_id"] == tracking_id
+    assert all(step in traced.stdout for step in STEPS)
+
+
+def test_a_trace_shows_what_was_undone(running: Uoop, tmp_path: Path):
+    tracking_id = running("submit", _file(tmp_path, REFUSED)).stdout.splitlines()[0]
+    watched = running("status", tracking_id, "--watch")
+
+    traced = running("trace", tracking_id)
+
+    assert watched.stdout.splitlines()[-1].startswith("FAILED")
+    assert "no-available-partner" in traced.stdout
+    assert "undo authorize-payment" in traced.stdout
+
+
+def test_an_unknown_order_is_one_line_and_exit_code_2(running: Uoop):
+    for command in ("status", "trace"):
+        told = running(command, "nobody-knows-it")
+
+        assert (told.returncode, told.stderr) == (2, "uoop: there is no order nobody-knows-it\n")
+
+
+def test_a_broken_order_is_refused_with_what_is_wrong(running: Uoop, tmp_path: Path):
+    told = running("submit", _file(tmp_path, {**ORDER, "total_amount": "6.000"}))
+
+    assert told.returncode == 2
+    assert "/total_amount must be 7.000" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+
+
+def test_a_recorded_day_is_replayed_and_its_broken_lines_are_told(running: Uoop, tmp_path: Path):
+    (tmp_path / "restaurants.txt").write_text("restaurant\tx\ty\nr1\t1000\t2000\nr2\t2000\t2500\n")
+    (tmp_path / "couriers.txt").write_text("courier\tx\ty\ton_time\toff_time\nc1\t1000\t1000\t700\t800\n")
+    (tmp_path / "orders.txt").write_text(
+        "order\tx\ty\tplacement_time\trestaurant\tready_time\n"
+        + "".join(f"o{n}\t{900 + n * 10}\t2100\t{710 + n}\tr{1 + n % 2}\t{725 + n}\n" for n in range(20))
+        + "o99\t1\t2\t720\tr7\t730\n"
+    )
+
+    played = running("replay", str(tmp_path), "--speed", "600", "--json")
+
+    told = json.loads(played.stdout.splitlines()[-1])
+    assert played.returncode == 0, played.stderr
+    assert (told["accepted"], told["confirmed"], told["lost"]) == (20, 20, 0)
+    assert "orders.txt:22: restaurant 'r7' is not in restaurants.txt" in played.stderr
+
+
+def test_orders_from_a_file_are_replayed_and_what_is_none_is_told(running: Uoop, tmp_path: Path):
+    file = tmp_path / "orders.jsonl"
+    file.write_text("\n".join([json.dumps(ORDER), "{broken", json.dumps({**ORDER, "customer_id": "omar"})]))
+
+    played = running("replay", str(file), "--json")
+
+    told = json.loads(played.stdout.splitlines()[-1])
+    assert (played.returncode, told["confirmed"]) == (0, 2), played.stderr
+    assert "orders.jsonl:2: " in played.stderr
+    (kept,) = [path for path in (running.home / "rejects").iterdir() if "orders.jsonl:2" in path.read_text()]
+    assert "{broken" in kept.read_text()
+
+
+def test_a_demo_with_failures_loses_nothing_and_undoes_what_failed(running: Uoop):
+    played = running("demo", "--orders", "400", "--failure-rate", "0.1", "--json")
+
+    told = json.loads(played.stdout.splitlines()[-1])
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert (told["accepted"], told["confirmed"], told["compensated"]) == (400, 360, 40)
+    assert told["accepted"] == told["confirmed"] + told["compensated"] + told["failed"] + told["lost"]
+    assert (told["lost"], told["duplicates"], told["audit"]) == (0, 0, "clean")
+    assert told["reasons"] == {"no-available-partner": 20, "payment-refused": 20}
+    assert told["events"] == told["events_delivered"] == 800

@@ -1,0 +1,276 @@
+"""Acceptance: one key, one order, whoever races, whatever is in the batch, wherever the connection breaks."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import psycopg2
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy import Engine as Database
+from together import all_at_once
+from world import START, QuietDoorbell, World, document, submission
+
+from app import database
+from app.doorbell import Bell
+from app.orders import accept
+from app.orders.accept import Answer
+from app.orders.document import Window
+from app.orders.group_commit import CannotAccept, GroupCommit
+from app.orders.model import Accepted, ExternalIdTaken, KeyReused, NewOrder
+
+BOUND_S = 60
+
+
+@pytest.fixture
+def commits(db: Database) -> list[GroupCommit]:
+    """Two processes' worth of group commits on one database."""
+    return [GroupCommit(db, QuietDoorbell(), START) for _ in range(2)]
+
+
+def accepted(db: Database, *batch: NewOrder) -> list[Answer]:
+    with db.begin() as connection:
+        return accept.accept(connection, batch, START)
+
+
+def orders(db: Database) -> int:
+    with db.begin() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM uoop_orders")).scalar_one())
+
+
+def test_an_acceptance_is_order_run_key_and_event_in_one(world: World) -> None:
+    (order,) = world.submit([submission("key", external_order_id="theirs")])
+
+    assert world.rows(
+        "SELECT o.status, r.state, r.lane, k.key, x.external_order_id, e.type, e.sequence FROM uoop_orders o "
+        "JOIN runs r ON r.id = o.run_id AND r.order_id = o.id JOIN idempotency_keys k ON k.order_id = o.id "
+        "JOIN external_order_ids x ON x.order_id = o.id JOIN outbox_in e ON e.order_id = o.id WHERE o.id = :id",
+        id=order,
+    ) == [("PENDING", "w", "front", "key", "theirs", "order.accepted", 1)]
+
+
+def test_an_order_for_later_is_released_before_its_window(world: World) -> None:
+    start = datetime.now(UTC) + timedelta(hours=5)
+    world.submit([submission(requested_window=Window(start=start, until=start + timedelta(hours=1)))])
+
+    ((due_at, not_after),) = world.rows("SELECT due_at, not_after FROM runs")
+
+    assert due_at == start - accept.LEAD
+    assert not_after == due_at + timedelta(seconds=900)
+
+
+def test_racing_submissions_of_one_key_give_one_order(world: World, commits: Sequence[GroupCommit]) -> None:
+    races = [lambda c=commits[n % 2]: c.submit(submission("the key")).result(BOUND_S) for n in range(64)]
+
+    answers = all_at_once(races)
+
+    assert Counter(answer.replayed for answer in answers) == {False: 1, True: 63}
+    assert len({(answer.order_id, answer.created_at) for answer in answers}) == 1
+    assert orders(world.db) == 1
+
+
+def test_a_replay_answers_as_the_first_time(db: Database) -> None:
+    (first,) = accepted(db, submission("key"))
+
+    (again,) = accepted(db, submission("key"))
+
+    assert isinstance(first, Accepted)
+    assert again == replace(first, replayed=True)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one batch", "in two batches"])
+def test_a_key_with_another_payload_is_refused(db: Database, apart: bool) -> None:
+    one, other = submission("key"), submission("key", fingerprint="another")
+
+    answers = accepted(db, one) + accepted(db, other) if apart else accepted(db, one, other)
+
+    assert isinstance(answers[0], Accepted)
+    assert isinstance(answers[1], KeyReused)
+    assert orders(db) == 1
+
+
+def test_equal_keys_in_a_batch_are_one_order(db: Database) -> None:
+    answers = accepted(db, *[submission("key")] * 3, submission("another"))
+
+    ids = [answer.order_id for answer in answers if isinstance(answer, Accepted)]
+    assert ids == [ids[0]] * 3 + [ids[3]]
+    assert [answer.replayed for answer in answers if isinstance(answer, Accepted)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert orders(db) == 2
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one batch", "in two batches"])
+def test_an_external_id_is_one_orders(db: Database, apart: bool) -> None:
+    one, other = submission(external_order_id="theirs"), submission(external_order_id="theirs")
+
+    answers = accepted(db, one) + accepted(db, other) if apart else accepted(db, one, other)
+
+    assert isinstance(answers[0], Accepted)
+    assert isinstance(answers[1], ExternalIdTaken)
+    assert answers[1].order_id == answers[0].order_id
+    assert orders(db) == 1
+
+
+def test_the_key_of_a_taken_external_id_stays_free(db: Database) -> None:
+    accepted(db, submission(external_order_id="theirs"))
+    accepted(db, submission("key", external_order_id="theirs"))
+
+    (answer,) = accepted(db, submission("key", external_order_id="ours"))
+
+    assert isinstance(answer, Accepted)
+    assert not answer.replayed
+
+
+def test_keys_and_external_ids_are_each_tenants_own(world: World) -> None:
+    world.sql("INSERT INTO tenants (id, name) VALUES ('another', 'Another')")
+    mine = submission("key", external_order_id="theirs")
+
+    answers = accepted(world.db, mine, replace(mine, tenant_id="another"))
+
+    assert [isinstance(answer, Accepted) and not answer.replayed for answer in answers] == [True, True]
+
+
+def test_a_key_is_found_in_an_older_partition(world: World) -> None:
+    world.sql(
+        "CREATE TABLE keys_of_old PARTITION OF idempotency_keys FOR VALUES FROM ('2020-01-01') TO ('2020-02-01')"
+    )
+    try:
+        world.sql(
+            "INSERT INTO idempotency_keys VALUES ('default', 'key', 'same', 'order-of-old', '2020-01-15'),"
+            "('default', 'other', 'another payload', 'order-of-old', '2020-01-15')"
+        )
+
+        replay, reused = accepted(world.db, submission("key"), submission("other"))
+    finally:
+        world.sql("DROP TABLE keys_of_old")
+
+    assert replay == Accepted("order-of-old", datetime(2020, 1, 15, tzinfo=UTC), replayed=True)
+    assert isinstance(reused, KeyReused)
+    assert orders(world.db) == 0
+
+
+def test_an_order_that_cannot_be_stored_spoils_no_other(db: Database) -> None:
+    gate = threading.Event()
+    commit = GroupCommit(db, GateDoorbell(gate), START)
+    first = commit.submit(submission())  # while its bell is rung, the others gather into one group
+    spoiled = submission()
+    spoiled = replace(spoiled, order=document(total_amount="not a number"))
+    batch = [submission() for _ in range(5)]
+    futures = [commit.submit(new) for new in (*batch[:3], spoiled, *batch[3:])]
+    gate.set()
+
+    told = [outcome(future) for future in (first, *futures)]
+
+    assert [type(answer) for answer in told] == [Accepted] * 4 + [CannotAccept] + [Accepted] * 2
+    assert orders(db) == 6
+
+
+class GateDoorbell:
+    """Keeps whoever rings waiting until the gate is open."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        self._gate = gate
+
+    def ring(self, bell: Bell) -> None:
+        self._gate.wait(BOUND_S)
+
+
+def test_batches_with_crossing_keys_do_not_deadlock(db: Database) -> None:
+    keys = [f"key-{n}" for n in range(30)]
+
+    def work(order: int) -> Callable[[], list[Answer]]:
+        batch = [submission(key, external_order_id=f"external-{key}") for key in keys[::order]]
+        return lambda: accepted(db, *batch)
+
+    answers = all_at_once([work(1), work(-1)] * 3)
+
+    assert orders(db) == 30
+    new = [a for told in answers for a in told if isinstance(a, Accepted) and not a.replayed]
+    assert len(new) == 30
+
+
+def test_a_future_that_was_given_up_silences_nobody(db: Database) -> None:
+    gate = threading.Event()
+    commit = GroupCommit(db, GateDoorbell(gate), START)
+    futures = [commit.submit(submission()) for _ in range(4)]
+    futures[1].cancel()
+    gate.set()
+
+    assert [outcome(futures[n]) is not None for n in (0, 2, 3)] == [True] * 3
+
+
+# A connection is killed by the server at some moment of a commit; whoever asked sends the same again, as clients do.
+MOMENTS = ["before the batch", "before the commit", "after the commit"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_connection_that_is_killed_gives_one_order(db: Database, moment: str) -> None:
+    own = database.engine(db.url.render_as_string(hide_password=False), pool_size=1)
+    commit = GroupCommit(own, QuietDoorbell(), START)
+    with killed(own, db, moment, times=1):
+        first = outcome(commit.submit(submission("key")))
+
+    again = outcome(commit.submit(submission("key")))
+    own.dispose()
+
+    assert isinstance(first, Accepted | CannotAccept)
+    assert isinstance(again, Accepted)
+    assert isinstance(first, CannotAccept) or first.order_id == again.order_id
+    assert orders(db) == 1
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_connections_killed_again_and_again_never_give_two_orders(db: Database, moment: str) -> None:
+    own = database.engine(db.url.render_as_string(hide_password=False), pool_size=1)
+    commit = GroupCommit(own, QuietDoorbell(), START)
+    with killed(own, db, moment, times=5):
+        told = [outcome(commit.submit(submission(f"key-{n % 2}"))) for n in range(8)]
+    told += [outcome(commit.submit(submission(f"key-{n}"))) for n in range(2)]
+    own.dispose()
+
+    ids = {answer.order_id for answer in told if isinstance(answer, Accepted)}
+    assert len(ids) == orders(db) == 2
+
+
+@contextmanager
+def killed(own: Database, db: Database, moment: str, *, times: int) -> Iterator[None]:
+    left = times
+
+    def kill(connection: Connection) -> None:
+        nonlocal left
+        if left == 0:
+            return
+        left -= 1
+        raw = connection.connection.dbapi_connection
+        if moment == "after the commit":
+            raw.commit()
+        with db.connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": raw.info.backend_pid})
+
+    name = "begin" if moment == "before the batch" else "commit"
+    event.listen(own, name, kill)
+    try:
+        yield
+    finally:
+        event.remove(own, name, kill)
+
+
+def outcome(future: "Future[Accepted]") -> Accepted | Exception:
+    with suppress(psycopg2.Error):
+        return future.exception(BOUND_S) or future.result()
+    raise AssertionError("a driver's error came through")
+
+
+def test_bells_are_rung_after_the_commit(db: Database) -> None:
+    bell = QuietDoorbell()
+    GroupCommit(db, bell, START).submit(submission()).result(BOUND_S)
+
+    assert bell.rung == [Bell.CLAIM, Bell.RELAY]
