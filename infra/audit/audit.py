@@ -1,6 +1,7 @@
-"""Auditing: one session of Postgres, one snapshot, one statement per check."""
+"""Auditing: one statement per check, over two pictures taken in two sessions of Postgres side by side."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg2
@@ -10,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from app import database
 from infra.audit import load, picture
 from infra.audit.checks import CHECKS
-from infra.audit.model import Check, Finding, Level, Needs, Report, SourceAway, Standing
+from infra.audit.model import Check, Finding, Level, Needs, Picture, Report, SourceAway, Standing
 from infra.audit.sources import sandbox
 from infra.settings import Settings
 
@@ -46,28 +47,37 @@ def audit(
     missing = {Needs.JOURNAL: not journals, Needs.EFFECTS: effects is None}
     skipped = {needs for needs, is_missing in missing.items() if is_missing}
     strict = {Level.OPEN: settled, Level.LATENCY: strict_latency, Level.VIOLATION: True}
-    engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
-    try:
+    copying: dict[Picture, Callable[[Connection], None]] = {
+        Picture.ORDERS: lambda c: load.orders(c, settings, journals=journals, effects=effects or ()),
+        Picture.EVENTS: lambda c: load.events(c, settings),
+    }
+    statements = {Picture.ORDERS: picture.ORDERS, Picture.EVENTS: picture.EVENTS}
+    engine = database.engine(settings.database_url.get_secret_value(), pool_size=len(Picture))
+
+    def look(at: Picture) -> list[Finding]:
         with engine.connect() as connection:
-            _load(connection, settings, journals, effects or ())
+            _copy_others(connection, copying[at])
             with connection.begin():
-                picture.take(connection)
-                findings = [_find(connection, check, strict[check.level], skipped) for check in CHECKS]
+                picture.take(connection, statements[at])
+                mine = [check for check in CHECKS if check.picture is at]
+                return [_find(connection, check, strict[check.level], skipped) for check in mine]
+
+    try:
+        with ThreadPoolExecutor(max_workers=len(Picture)) as pool:
+            found = {finding.check.name: finding for part in pool.map(look, Picture) for finding in part}
     except (OperationalError, psycopg2.OperationalError) as error:
         raise SourceAway(source="Postgres", reason=_first_line(error)) from error
     finally:
         engine.dispose()
-    return Report(checks=tuple(findings))
+    return Report(checks=tuple(found[check.name] for check in CHECKS))
 
 
-def _load(
-    connection: Connection, settings: Settings, journals: Sequence[Path], effects: Iterable[bytes]
-) -> None:
+def _copy_others(connection: Connection, copying: Callable[[Connection], None]) -> None:
     connection.execution_options(isolation_level="REPEATABLE READ")
     with connection.begin():
         for statement in _SESSION:
             connection.execute(text(statement))
-        load.load(connection, settings, journals=journals, effects=effects)
+        copying(connection)
 
 
 def _find(connection: Connection, check: Check, strict: bool, skipped: set[Needs]) -> Finding:

@@ -2,13 +2,13 @@
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from datetime import datetime
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import redis
+from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
 from app.capacity import service as capacity
@@ -25,64 +25,71 @@ _MOMENT = """
         CAST(:entries AS bigint) AS max_entries, (SELECT epoch FROM capacity_ledger) AS epoch,
         CAST(NULL AS bigint) AS ledger_epoch
 """
-_TABLES = (
+_OF_ORDERS = (
     'CREATE TEMP TABLE audit_journal (order_id text COLLATE "C", key text COLLATE "C")',
     """CREATE TEMP TABLE audit_lines (seq bigint, provider text COLLATE "C", resource text COLLATE "C",
         key text COLLATE "C", order_id text COLLATE "C", op text COLLATE "C", at text, amount numeric,
         currency text)""",
-    "CREATE TEMP TABLE audit_stream (place bigserial, pos bigint, id bigint, type text, sequence integer)",
     """CREATE TEMP TABLE audit_ledger (slot text COLLATE "C", order_id text COLLATE "C", expiry double precision)""",
+)
+_OF_EVENTS = (
+    "CREATE TEMP TABLE audit_stream (place bigserial, pos bigint, id bigint, type text, sequence integer)"
 )
 
 
-def load(
+def orders(
     connection: Connection, settings: Settings, *, journals: Sequence[Path], effects: Iterable[bytes]
-) -> datetime:
+) -> None:
     """
-    Note the time, then copy journals, effects, events and holds.
+    Note the time, then copy journals, effects and holds.
 
     Whatever an order's row says by `began` had happened in these stores before they are read; whatever these
     stores say was begun by rows that a later snapshot of Postgres has. So nothing is missed, and no order
     that is still moving is judged by half of its traces.
 
-    :return: `began`
     :raises SourceAway: if a store does not answer
     """
-    parameters = {
-        "sink": RedisStream.name,
-        "capacity": settings.slot_capacity,
-        "entries": MAX_ENTRIES,
-    }
-    connection.execute(text(_MOMENT), parameters)
-    for statement in _TABLES:
+    _note_moment(connection, settings)
+    for statement in _OF_ORDERS:
         connection.execute(text(statement))
     _copy(connection, "audit_journal", journal.entries(journals))
     _copy(connection, "audit_lines", effects)
-    _load_redis(connection, settings)
-    connection.execute(text("ANALYZE audit_journal, audit_lines, audit_stream, audit_ledger"))
-    began: datetime = connection.execute(text("SELECT began FROM audit_moment")).scalar_one()
-    return began
-
-
-def _load_redis(connection: Connection, settings: Settings) -> None:
-    events = _client(settings.events_url.get_secret_value())
-    ledger = _client(settings.ledger_url.get_secret_value())
-    try:
-        _copy(connection, "audit_stream (pos, id, type, sequence)", stream.entries(events))
-        found: Any = ledger.get(EPOCH_KEY)
+    with _redis(settings.ledger_url) as client:
+        found: Any = client.get(EPOCH_KEY)
         connection.execute(
             text("UPDATE audit_moment SET ledger_epoch = :epoch"), {"epoch": int(found) if found else None}
         )
-        _copy(connection, "audit_ledger", holds.live(ledger, epoch=capacity.epoch(connection)))
+        _copy(connection, "audit_ledger", holds.live(client, epoch=capacity.epoch(connection)))
+    connection.execute(text("ANALYZE audit_journal, audit_lines, audit_ledger"))
+
+
+def events(connection: Connection, settings: Settings) -> None:
+    """
+    Note the time and how far the relay has come, then copy the stream.
+
+    :raises SourceAway: if Redis does not answer
+    """
+    _note_moment(connection, settings)
+    connection.execute(text(_OF_EVENTS))
+    with _redis(settings.events_url) as client:
+        _copy(connection, "audit_stream (pos, id, type, sequence)", stream.entries(client))
+    connection.execute(text("ANALYZE audit_stream"))
+
+
+def _note_moment(connection: Connection, settings: Settings) -> None:
+    parameters = {"sink": RedisStream.name, "capacity": settings.slot_capacity, "entries": MAX_ENTRIES}
+    connection.execute(text(_MOMENT), parameters)
+
+
+@contextmanager
+def _redis(url: SecretStr) -> Iterator["redis.Redis"]:
+    client = redis.Redis.from_url(url.get_secret_value(), socket_connect_timeout=2, socket_timeout=30)
+    try:
+        yield client
     except redis.RedisError as error:
         raise SourceAway(source="Redis", reason=str(error) or type(error).__name__) from error
     finally:
-        events.close()
-        ledger.close()
-
-
-def _client(url: str) -> "redis.Redis":
-    return redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=30)
+        client.close()
 
 
 def _copy(connection: Connection, table: str, chunks: Iterable[bytes]) -> None:

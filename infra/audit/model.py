@@ -22,6 +22,13 @@ class Needs(Enum):
     EFFECTS = "the sandbox's ledger"
 
 
+class Picture(Enum):
+    """Which picture a check looks at; each is taken and looked at in a session of its own, side by side."""
+
+    ORDERS = "orders with their runs, effects and holds"
+    EVENTS = "the log, the stream and the deliveries"
+
+
 class Standing(StrEnum):
     """How a check came out."""
 
@@ -51,6 +58,7 @@ class Check:
     among: str
     wrong: str
     subject: str = "order_id"
+    picture: Picture = Picture.ORDERS
     level: Level = Level.VIOLATION
     needs: Needs | None = None
     may_miss: float = 0.0

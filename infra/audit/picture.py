@@ -1,14 +1,17 @@
 """
-The picture that the checks look at: one row per order, from one snapshot of Postgres and what `load` copied.
+The pictures that the checks look at: one row per order, from one snapshot of Postgres and what `load` copied.
 
 `settled` says that the order had come to its end before the other stores were read, so that they must know all
 of it; `still` the same of its run, which must not be moving either.
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, text
 
+from app.capacity.model import WINDOW_S
 from app.outbox.relay import REPUBLISHED_AFTER_LOSS
-from app.partitions import TABLES
+from app.partitions import TABLES, TIME_ID_SHIFT
 from sagas.fulfill_order import FULFILL_ORDER
 
 _RETENTION = {table.table: table.retention for table in TABLES}
@@ -64,6 +67,12 @@ _EVENTS = """
         ) events WINDOW one_order AS (PARTITION BY order_id ORDER BY sequence)
     ) ordered GROUP BY order_id
 """
+_TOLD = f"""
+    CREATE TEMP TABLE audit_told AS SELECT o.id AS order_id, o.status, o.version, v.events, v.first_sequence,
+        v.last_sequence, v.first_type, v.last_type, v.disordered
+    FROM uoop_orders o LEFT JOIN audit_events v ON v.order_id = o.id WHERE o.run_id IS NOT NULL
+    AND o.created_at > now() - make_interval(secs => {_RETENTION["outbox_log"].total_seconds()})
+"""
 # A travelling run's bits are those of its last departure: what it has reached since stands in the outcomes.
 _TRAVELLING_HOLDS = f"""
     CREATE TEMP TABLE audit_travelling AS
@@ -77,7 +86,6 @@ _ORDERS = f"""
         o.run_id, o.failure, o.created_at,
         o.status <> 'PENDING' AND o.updated_at <= m.began AS settled,
         o.created_at > now() - make_interval(secs => {_RETENTION["runs"].total_seconds()}) AS kept,
-        o.created_at > now() - make_interval(secs => {_RETENTION["outbox_log"].total_seconds()}) AS events_kept,
         r.id IS NOT NULL AND r.tenant_id = o.tenant_id AS has_run, r.state, r.direction, r.stage, r.gated,
         r.done, r.touched, r.undone, r.not_after, r.failure AS run_failure,
         r.state <> 't' AND r.updated_at <= m.began AS still,
@@ -87,19 +95,18 @@ _ORDERS = f"""
         coalesce(e.dispatched, 0) AS dispatched, coalesce(e.recalled, 0) AS recalled,
         e.authorized_amount, e.authorized_currency, e.captured_amount, e.captured_currency, e.dispatched_to,
         coalesce(f.pooled, 0) AS pooled, k.keys, k.key, k.tenant_id AS key_tenant_id,
-        v.events, v.first_sequence, v.last_sequence, v.first_type, v.last_type, v.disordered,
         h.slot, h.run_id IS NOT NULL AND h.released_at IS NULL AS held,
         h.expires_at > clock.now + interval '2 s' AS unexpired,
         coalesce(t.holds, r.done >> {_RESERVE} & 1 = 1 AND r.undone >> {_RESERVE} & 1 = 0) AS must_hold,
-        o.tenant_id || '/' || o.restaurant_id || '/' || (900 * floor(extract(epoch FROM
-            coalesce(o.window_from, to_timestamp((r.id >> 21) / 1000.0))) / 900))::bigint AS right_slot,
+        o.tenant_id || '/' || o.restaurant_id || '/' || coalesce(
+            floor(extract(epoch FROM o.window_from))::bigint / {WINDOW_S} * {WINDOW_S},
+            (r.id >> {TIME_ID_SHIFT}) / ({WINDOW_S} * 1000) * {WINDOW_S}) AS right_slot,
         l.slot AS ledger_slot, l.entries AS ledger_entries
     FROM uoop_orders o FULL JOIN audit_effects e ON e.order_id = o.id
     LEFT JOIN runs r ON r.id = o.run_id AND r.order_id = o.id
     LEFT JOIN audit_travelling t ON t.id = r.id
     LEFT JOIN audit_fleet f ON f.order_id = o.id
     LEFT JOIN audit_keys k ON k.order_id = o.id
-    LEFT JOIN audit_events v ON v.order_id = o.id
     LEFT JOIN capacity_holds h ON h.run_id = o.run_id AND h.order_id = o.id
     LEFT JOIN (SELECT order_id, min(slot) AS slot, count(*) AS entries FROM audit_ledger, audit_moment
         WHERE expiry > extract(epoch FROM clock_timestamp()) + 2 GROUP BY order_id) l ON l.order_id = o.id
@@ -146,14 +153,29 @@ _STREAM = f"""
     CROSS JOIN (SELECT count(*) AS entries, coalesce(min(pos), 0) AS first FROM audit_stream) b
     CROSS JOIN (SELECT coalesce(min(pos), 0) AS first FROM outbox_log) kept
 """
-_ALL = (_EFFECTS, _EFFECT_KEYS, _FLEET, _KEYS, _EVENTS, _TRAVELLING_HOLDS)
-_THEN = (_ORDERS, _FAILED, _SLOTS, _FIRST_DELIVERIES, _STREAM)
+ORDERS = (
+    _EFFECTS,
+    _EFFECT_KEYS,
+    _FLEET,
+    _KEYS,
+    _TRAVELLING_HOLDS,
+    "ANALYZE audit_effects, audit_fleet, audit_keys, audit_travelling",
+    _ORDERS,
+    "ANALYZE audit_orders",
+    _FAILED,
+    _SLOTS,
+)
+EVENTS = (
+    _EVENTS,
+    "ANALYZE audit_events",
+    _TOLD,
+    _FIRST_DELIVERIES,
+    _STREAM,
+    "ANALYZE audit_told, audit_first_deliveries, audit_stream_log",
+)
 
 
-def take(connection: Connection) -> None:
-    """Make the tables of the picture, in one transaction of the connection."""
-    for statement in _ALL:
-        connection.execute(text(statement))
-    connection.execute(text("ANALYZE audit_effects, audit_fleet, audit_keys, audit_events, audit_travelling"))
-    for statement in _THEN:
+def take(connection: Connection, statements: Sequence[str]) -> None:
+    """Make the tables of one picture."""
+    for statement in statements:
         connection.execute(text(statement))

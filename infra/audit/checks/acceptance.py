@@ -1,6 +1,6 @@
 """P1 and P2: what was answered 202 is there, with its run and its event; one key, one order."""
 
-from infra.audit.model import Check, Needs
+from infra.audit.model import Check, Needs, Picture
 
 _ACCEPTED = "audit_orders WHERE known AND run_id IS NOT NULL AND kept"
 
@@ -33,8 +33,9 @@ CHECKS = (
         name="order-announced",
         promise="P1",
         says="every order begins with its order.accepted event",
-        among="audit_orders WHERE known AND run_id IS NOT NULL AND events_kept",
+        among="audit_told",
         wrong="first_type IS DISTINCT FROM 'order.accepted'",
+        picture=Picture.EVENTS,
     ),
     Check(
         name="journal-key-names-one-order",

@@ -36,7 +36,9 @@ def entries(paths: Sequence[Path]) -> Iterator[bytes]:
                 raise JournalUnreadable(
                     path=path, reason=f"line {number} is not an entry: {error}"
                 ) from error
-            chunk.append(f"{entry.id.translate(_SPECIAL)}\t{entry.key.translate(_SPECIAL)}\n")
+            if b"\\" in line:  # the only way for a special character into a JSON string
+                entry = _Entry(entry.id.translate(_SPECIAL), entry.key.translate(_SPECIAL))
+            chunk.append(f"{entry.id}\t{entry.key}\n")
             if len(chunk) == _LINES_PER_CHUNK:
                 yield "".join(chunk).encode()
                 chunk = []

@@ -20,8 +20,10 @@ local entries = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
 local out, last = {}, ''
 for i, entry in ipairs(entries) do
     last = entry[1]
-    local id, kind, sequence = string.match(entry[2][2] or '',
-        '^{"specversion":"1.0","id":"(%d+)".-,"type":"([%w.-]+)".-,"sequence":(%d+)')
+    local event = entry[2][2] or ''
+    local id, kind = string.match(event, '^{"specversion":"1.0","id":"(%d+)","source":"[^"]*","type":"([%w.-]+)"')
+    local _, before = string.find(event, ',"sequence":', 1, true)
+    local sequence = before and string.match(event, '^%d+', before + 1)
     local pos = string.match(last, '^(%d+)-0$')
     out[i] = table.concat({pos or '\\N', id or '\\N', kind or '\\N', sequence or '\\N'}, '\t') .. '\n'
 end
