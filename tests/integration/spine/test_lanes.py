@@ -106,6 +106,17 @@ def test_claimers_at_once_keep_the_interval(db: Database, client: "redis.Redis[b
     assert world.one("SELECT count(*) FROM cohorts") == 1
 
 
+def test_who_comes_second_finds_the_interval_begun(world: World) -> None:
+    """He has seen the lane free, as `claim` does before it takes each, but another was quicker."""
+    world.accept()
+    world.claim()
+    world.accept()
+    with world.db.begin() as connection:
+        late = cohorts.claim(connection, "front", size=9, itinerary=lambda _: (0,), interval_s=600.0)
+
+    assert late is None
+
+
 def test_nothing_waits_and_nobody_is_told_to_come_again(world: World) -> None:
     assert world.engine.claim() is None
 
