@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 TIME_ID_SHIFT = 21
 AHEAD = timedelta(days=2)
+_LOCK = 7_305_002  # any constant: whoever makes or drops partitions takes the same lock
 
 
 class Bound(Enum):
@@ -55,6 +56,7 @@ def maintain(connection: Connection, *, now: datetime) -> list[str]:
 
     :return: what was done, one line each
     """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     connection.execute(text("SET LOCAL lock_timeout = '4s'"))
     done: list[str] = []
     for table in TABLES:

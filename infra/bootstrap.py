@@ -1,6 +1,5 @@
 """What must be there before any process starts: schema, partitions, lanes, ledger, the first tenant and its key."""
 
-import os
 from datetime import UTC, datetime
 
 from app import database, migrations, partitions
@@ -8,7 +7,7 @@ from app.capacity.ledger import Ledger
 from app.runs import cohorts
 from app.runs.model import COMPENSATION, FRONT, RETRY
 from app.tenants import service as tenants
-from infra import wiring
+from infra import kept, wiring
 from infra.settings import Settings
 
 
@@ -35,8 +34,6 @@ def _token(settings: Settings) -> str:
     """The first key: made once, kept where only its owner reads it."""
     path = settings.home / "api-key"
     if not path.exists():
-        settings.home.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(tenants.new_token() + "\n")
+        kept.folder(settings.home)
+        kept.write(path, tenants.new_token() + "\n")  # in one step: half a key would open nothing for ever
     return path.read_text().strip()

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     step_processes: int = Field(default=2, ge=1, description="Processes that run saga steps")
     partner_processes: int = Field(default=2, ge=1, description="Processes that run partner lanes")
     optimizer_processes: int = Field(default=1, ge=1, description="Processes that plan")
-    control_processes: int = Field(default=3, ge=1, description="Processes that claim, sweep and relay")
+    control_processes: int = Field(default=2, ge=1, description="Processes that claim and sweep")
 
     front_slots: int = Field(default=3, ge=1, description="Cohorts in flight in the front lane")
     cohort_size: int = Field(default=1000, ge=1, le=10_000, description="Most orders that travel together")

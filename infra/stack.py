@@ -17,11 +17,12 @@ from infra.embedded import postgres, redis
 from infra.settings import Settings
 from infra.supervisor import Process, Trace, readiness
 
-WORKERS = {  # name -> the queues it consumes, first ones first, and the setting that says how many processes
-    "worker-steps": (("steps",), "step_processes"),
-    "worker-partner": (("partner",), "partner_processes"),
-    "worker-optimizer": (("optimizer",), "optimizer_processes"),
-    "worker-control": (("control", "outbox"), "control_processes"),
+WORKERS = {  # name -> the queue it consumes, and the setting that says by how many processes
+    "worker-steps": ("steps", "step_processes"),
+    "worker-partner": ("partner", "partner_processes"),
+    "worker-optimizer": ("optimizer", "optimizer_processes"),
+    "worker-control": ("control", "control_processes"),
+    "worker-outbox": ("outbox", None),  # one: order allows no more, and it must not wait for the others' work
 }
 _PREPARE = "from infra import bootstrap, settings; bootstrap.prepare(settings.Settings.load())"
 
@@ -90,12 +91,13 @@ def _tuning(settings: Settings) -> dict[str, str]:
 
 
 def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
-    queues, size = WORKERS[name]
+    queue, setting = WORKERS[name]
+    size = getattr(settings, setting) if setting else 1
     return Process(
         name=name,
         command=(
             *(sys.executable, "-m", "celery", "-A", "infra.worker", "worker"),
-            *("-Q", ",".join(queues), "-n", f"{name}@%h", "-c", str(getattr(settings, size))),
+            *("-Q", queue, "-n", f"{name}@%h", "-c", str(size)),
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             *("--loglevel", settings.log_level),
         ),

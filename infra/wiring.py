@@ -7,6 +7,8 @@ from functools import partial
 
 import redis
 from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import Engine as Database
 
 from app import database, partitions
@@ -37,7 +39,14 @@ SAGAS = Registry(FULFILL_ORDER)
 def redis_client(url: str) -> "redis.Redis":
     """A client that cannot hang: 2 s to connect, 5 s for an answer."""
     return redis.Redis.from_url(
-        url, socket_connect_timeout=2, socket_timeout=5, socket_keepalive=True, health_check_interval=15
+        url,
+        socket_connect_timeout=2,
+        socket_timeout=5,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(
+            NoBackoff(), 1
+        ),  # a connection that went stale is made anew; its own default waits up to 10 s
     )
 
 

@@ -83,6 +83,7 @@ class Step:
     :param reads: columns of the order that action and compensation are given
     :param uses: earlier steps whose detail they are given
     :param emits: whether it writes events
+    :param time_limit_s: an execution that takes longer is interrupted, and 5 s later killed
     :param give_up_code: the code under which a run is parked when the step, past the pivot, is given up
     """
 
@@ -95,6 +96,7 @@ class Step:
     uses: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)
     emits: bool = False
+    time_limit_s: float = 20.0
     give_up_code: str = "gave-up"
 
 

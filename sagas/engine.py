@@ -8,7 +8,7 @@ by its answer whether the carrier should go on.
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import structlog
@@ -28,7 +28,7 @@ from app.runs.model import (
     Verdict,
     is_provider_lane,
 )
-from sagas import gate, state
+from sagas import gate, isolation, state
 from sagas.definition import Call, Registry, Result, Saga, Step
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
@@ -36,6 +36,9 @@ from sagas.ports import Ports
 PATIENCE_S = 0.5
 PROVIDER_LANE_PATIENCE_S = 5.0
 DATABASE_PATIENCE_S = 30.0
+ISOLATION_LANES = 8
+CRASHES = 2  # starts of a step without a finish, after which its cohort is taken apart
+CRASHES_ALONE = 5  # a lone order must be worse than unlucky
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -149,10 +152,31 @@ class Engine:
         incarnation = self._carrier.incarnation()
         with self._ports.engine.begin() as connection:
             adopted = cohorts.adopt_lost(connection, incarnation=incarnation)
-        for claimed, leg in adopted:
-            log.warning("cohort-resent", cohort_id=claimed.id, epoch=claimed.epoch)
-            self._send(claimed, leg=leg)
+        for lost in adopted:
+            if lost.starts >= (CRASHES if lost.size > 1 else CRASHES_ALONE):
+                self._take_apart(lost.claimed)
+            else:
+                log.warning("cohort-resent", cohort_id=lost.claimed.id, epoch=lost.claimed.epoch)
+                self._send(lost.claimed, leg=lost.leg)
         return len(adopted)
+
+    def _take_apart(self, claimed: Claimed) -> None:
+        """Processes die or hang with this cohort: its members go on in smaller ones, a lone one is parked."""
+        log.error("cohort-taken-apart", cohort_id=claimed.id)
+        with self._ports.engine.begin() as connection:
+            cohort = executions.lock(connection, cohort_id=claimed.id, epoch=claimed.epoch, exclusively=True)
+            members = executions.members(connection, cohort)
+            saga = self._sagas.get(cohort.saga, cohort.version)
+            alone = len(members) == 1
+            cohorts.move_on(
+                connection,
+                cohort,
+                [
+                    state.apart(saga, cohort, member, n=None if alone else n % ISOLATION_LANES)
+                    for n, member in enumerate(members)
+                ],
+            )
+        self._doorbell.ring(Bell.CLAIM)
 
     def _begin(
         self, cohort_id: int, epoch: int, stage: int, step: int, executor: str
@@ -187,14 +211,9 @@ class Engine:
         call = Call(
             patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
         )
-        try:
-            return action(self._ports, call, members)
-        except LostCohort:
-            raise
-        except Exception as error:
-            log.exception("step-raised", cohort_id=cohort.id, step=step.name)
-            failed = Outcome(Verdict.UNAVAILABLE, f"raised-{type(error).__name__}")
-            return Result({member.run_id: failed for member in members})
+        return isolation.act(
+            lambda part, sure: action(self._ports, replace(call, sure=sure), part), members, sure=call.sure
+        )
 
     def _finish(
         self,

@@ -13,6 +13,7 @@ from app.runs.model import (
     Outcome,
     RunState,
     Verdict,
+    isolation_lane,
     provider_lane,
 )
 from sagas.definition import Retry, Saga
@@ -54,6 +55,30 @@ def decide(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Ou
     return decide_one(saga, cohort, member, outcomes)
 
 
+def apart(saga: Saga, cohort: Cohort, member: Member, *, n: int | None) -> Departure:
+    """
+    How a member leaves a cohort in which processes die or hang.
+
+    :param n: the isolation lane it goes into; None if it was alone, and so is to blame
+    """
+    steps = saga.travelled(cohort.direction)
+    behind = bits([step for stage in cohort.itinerary[: cohort.leg] for step in steps[stage]])
+    going_forward = cohort.direction is Direction.FORWARD
+    here = steps[cohort.stage]
+    failure = {**(member.failure or {}), "code": "crashes", "step": saga.steps[here[0]].name}
+    return _departure(
+        member,
+        cohort,
+        RunState.PARKED if n is None else RunState.WAITING,
+        done=member.done | behind if going_forward else member.done,
+        touched=member.touched | behind | bits(here) if going_forward else member.touched,
+        undone=member.undone if going_forward else member.undone | behind & member.touched,
+        attempts=member.attempts,
+        lane=RETRY if n is None else isolation_lane(n),
+        failure=failure if n is None else None,
+    )
+
+
 def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]) -> Departure | None:
     stages = saga.forward
     behind = [step for stage in cohort.itinerary[: cohort.leg] for step in stages[stage]]
@@ -70,7 +95,9 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     step, worst = _worst(bad)
     past_pivot = cohort.stage > saga.pivot_stage
     attempts = member.attempts + 1
-    given_up = worst.verdict is Verdict.REJECTED or attempts >= saga.steps[step].retry.attempts
+    given_up = (
+        worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or attempts >= saga.steps[step].retry.attempts
+    )
     if not given_up:
         return _departure(
             member,
@@ -83,8 +110,9 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
             due_in_s=saga.steps[step].retry.backoff_s(attempts),
         )
     failure = _failure(saga, step, worst)
-    if past_pivot:
-        failure["code"] = saga.steps[step].give_up_code
+    if past_pivot or worst.is_unforeseen:
+        if not worst.is_unforeseen:
+            failure["code"] = saga.steps[step].give_up_code
         return _departure(member, cohort, RunState.PARKED, done=done, touched=touched, failure=failure)
     if touched & saga.compensable & ~member.undone:
         return Departure(
@@ -118,7 +146,7 @@ def _backward(
 
     step, worst = _worst(bad)
     attempts = member.attempts + 1
-    if worst.verdict is Verdict.REJECTED or attempts >= UNDO.attempts:
+    if worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or attempts >= UNDO.attempts:
         failure = {
             **(member.failure or {}),
             "parked": f"undo-{saga.steps[step].name}",
@@ -165,9 +193,9 @@ def _departure(
 
 
 def _worst(bad: Mapping[int, Outcome]) -> tuple[int, Outcome]:
-    """A refusal speaks for the order, then doubt, then unavailability."""
-    rank = {Verdict.REJECTED: 0, Verdict.IN_DOUBT: 1}
-    return min(bad.items(), key=lambda item: (rank.get(item[1].verdict, 2), item[0]))
+    """Poison speaks for the order, then a refusal, then doubt, then unavailability."""
+    rank = {Verdict.POISONED: 0, Verdict.REJECTED: 1, Verdict.IN_DOUBT: 2}
+    return min(bad.items(), key=lambda item: (rank.get(item[1].verdict, 3), item[0]))
 
 
 def _failure(saga: Saga, step: int, outcome: Outcome) -> dict[str, object]:

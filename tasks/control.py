@@ -8,7 +8,7 @@ from app.doorbell import Bell
 from tasks import names
 from tasks.base import ControlTask, Services
 
-LINGER_S = 0.25  # longer than the relay's bell is silent after a ring
+LINGER_S = 0.25
 PACE_S = 0.1
 RELAY_AT_MOST_S = 5.0
 
@@ -32,20 +32,19 @@ def sweep(self: ControlTask, **_: object) -> None:
 
 @shared_task(name=names.RELAY, bind=True, base=ControlTask)
 def relay(self: ControlTask, **_: object) -> None:
-    """
-    Publish, and if there was anything, stay until the door has been quiet for a moment.
-
-    One at a time: several would share the work, all stay, and leave no process for the claims.
-    """
-    doorbell = self.services.doorbell
-    if not doorbell.enter(Bell.RELAY):
+    """Publish, and if there was anything, stay until the door has been quiet for a moment."""
+    services = self.services
+    services.doorbell.answer(Bell.RELAY)
+    if not _relay_once(services):
         return
-    try:
-        finished = _relay_until_quiet(self.services)
-    finally:
-        doorbell.leave(Bell.RELAY)
-    if not finished:
-        doorbell.ring(Bell.RELAY)
+    started = quiet_since = time.monotonic()
+    while time.monotonic() - started < RELAY_AT_MOST_S:
+        if _relay_once(services):
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since > LINGER_S:
+            return
+        time.sleep(PACE_S)
+    services.doorbell.ring(Bell.RELAY)
 
 
 @shared_task(name=names.RECONCILE, bind=True, base=ControlTask)
@@ -57,19 +56,6 @@ def reconcile(self: ControlTask, **_: object) -> None:
 @shared_task(name=names.MAINTAIN, bind=True, base=ControlTask)
 def maintain(self: ControlTask, **_: object) -> None:
     self.services.maintain()
-
-
-def _relay_until_quiet(services: Services) -> bool:
-    if not _relay_once(services):
-        return True
-    started = quiet_since = time.monotonic()
-    while time.monotonic() - started < RELAY_AT_MOST_S and services.doorbell.enter(Bell.RELAY):
-        if _relay_once(services):
-            quiet_since = time.monotonic()
-        elif time.monotonic() - quiet_since > LINGER_S:
-            return True
-        time.sleep(PACE_S)
-    return False
 
 
 def _relay_once(services: Services) -> int:

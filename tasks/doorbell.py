@@ -5,7 +5,6 @@ Ringing is done by a thread of its own, so that a slow broker delays nobody: wha
 """
 
 import threading
-import uuid
 from typing import Any
 
 import redis
@@ -15,12 +14,9 @@ from celery import Celery
 from app.doorbell import Bell
 from tasks import names
 
-# How long a ring silences the next ones, unless the one who answers takes the key away. Whoever answers the
-# relay's bell stays at the door for at least as long.
+# How long a ring silences the next ones, unless the one who answers takes the key away.
 SILENCE_MS = {Bell.CLAIM: 2000, Bell.RELAY: 150, Bell.RECONCILE: 1000}
 _TASKS = {Bell.CLAIM: names.CLAIM, Bell.RELAY: names.RELAY, Bell.RECONCILE: names.RECONCILE}
-
-ATTENDED_MS = 1000  # after which one who was killed at the door is no longer waited for
 
 log = structlog.get_logger()
 
@@ -30,7 +26,6 @@ class RedisDoorbell:
 
     def __init__(self, client: "redis.Redis", app: Celery) -> None:
         self._client, self._app = client, app
-        self._name = uuid.uuid4().hex.encode()
         self._wanted: set[Bell] = set()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -53,28 +48,6 @@ class RedisDoorbell:
         except redis.RedisError as error:
             log.warning("doorbell-away", error=type(error).__name__)
 
-    def enter(self, bell: Bell) -> bool:
-        """
-        Be the one at the door, for a moment that `enter` prolongs; False while another one is there.
-
-        Only spares workers: without Redis everybody may enter.
-        """
-        try:
-            mine = self._client.set(_attended(bell), self._name, nx=True, px=ATTENDED_MS)
-            if not mine and self._client.get(_attended(bell)) != self._name:
-                return False
-            self._client.pexpire(_attended(bell), ATTENDED_MS)
-        except redis.RedisError as error:
-            log.warning("doorbell-away", error=type(error).__name__)
-        return True
-
-    def leave(self, bell: Bell) -> None:
-        """Let another one come to the door."""
-        try:
-            self._client.delete(_attended(bell))
-        except redis.RedisError as error:
-            log.warning("doorbell-away", error=type(error).__name__)
-
     def _run(self) -> None:
         while True:
             self._wake.wait()
@@ -91,10 +64,6 @@ class RedisDoorbell:
                 self._app.send_task(_TASKS[bell], retry=False, ignore_result=True)
         except Exception as error:  # noqa: BLE001 (whatever the broker's client raises: beat looks in anyway)
             log.warning("doorbell-away", error=type(error).__name__)
-
-
-def _attended(bell: Bell) -> str:
-    return f"uoop:attended:{bell}"
 
 
 def _key(bell: Bell) -> str:

@@ -21,7 +21,7 @@ class OwnFleet:
         self._engine = engine
 
     def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
-        """Put the orders into the pool; a recalled one is refused."""
+        """Put the orders into the pool; one that was recalled, or comes too late, is refused."""
         values = [
             {
                 "key": r.key,
@@ -29,6 +29,7 @@ class OwnFleet:
                 "tenant_id": r.body["tenant"],
                 "courier_id": r.body["courier"],
                 "busy_s": r.body["eta_s"],
+                "not_after": r.not_after,
             }
             for r in requests
         ]
@@ -37,17 +38,19 @@ class OwnFleet:
             """
             WITH asked AS (
                 SELECT * FROM json_to_recordset(CAST(:rows AS json))
-                AS a(key text, order_id text, tenant_id text, courier_id text, busy_s double precision)
+                AS a(key text, order_id text, tenant_id text, courier_id text, busy_s double precision,
+                    not_after timestamptz)
             ), pooled AS (
                 INSERT INTO fleet_pool (key, order_id, tenant_id, courier_id, state, busy_until)
                 SELECT key, order_id, tenant_id, courier_id, 'pooled', now() + make_interval(secs => busy_s)
-                FROM asked ORDER BY key ON CONFLICT (key) DO NOTHING RETURNING key, state
+                FROM asked WHERE not_after > now() ORDER BY key ON CONFLICT (key) DO NOTHING RETURNING key, state
             )
             SELECT key, state FROM pooled
-            UNION ALL SELECT p.key, p.state FROM fleet_pool p JOIN asked USING (key)
+            UNION ALL SELECT key, coalesce(p.state, 'late') FROM asked LEFT JOIN fleet_pool p USING (key)
+                WHERE p.key IS NOT NULL OR not_after <= now()
             """,
             {"rows": rows(values)},
-            {"pooled": Verdict.DONE, "recalled": Verdict.REFUSED},
+            {"pooled": Verdict.DONE, "recalled": Verdict.REFUSED, "late": Verdict.REFUSED},
         )
 
     def undo(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:

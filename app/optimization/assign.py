@@ -56,19 +56,21 @@ def assign(problem: Problem) -> Plan:
 
 
 def _fleet_options(problem: Problem) -> list[list[_Option]]:
-    couriers = [courier for courier in problem.couriers if courier.free > 0]
+    by_tenant: dict[str, list[Courier]] = {}
+    for courier in problem.couriers:
+        if courier.free > 0:
+            by_tenant.setdefault(courier.tenant_id, []).append(courier)
+    positions = {
+        tenant: np.array([(c.at.lat, c.at.lng) for c in couriers]) for tenant, couriers in by_tenant.items()
+    }
     options: list[list[_Option]] = [[] for _ in problem.jobs]
-    if not couriers:
-        return options
-    positions = np.array([(c.at.lat, c.at.lng) for c in couriers])
     for i, job in enumerate(problem.jobs):
-        if job.wish in ("partner", "pickup") or job.pickup is None:
+        if job.wish in ("partner", "pickup") or job.pickup is None or job.tenant_id not in by_tenant:
             continue
         ride = metres(job.pickup, job.dropoff)
-        distances = _distances(positions, job.pickup)
+        distances = _distances(positions[job.tenant_id], job.pickup)
         for j in np.argsort(distances)[:NEAREST]:
-            if couriers[j].tenant_id == job.tenant_id:
-                options[i].append(_fleet_option(couriers[j], float(distances[j]), ride, job))
+            options[i].append(_fleet_option(by_tenant[job.tenant_id][j], float(distances[j]), ride, job))
     return options
 
 
@@ -101,17 +103,18 @@ def _partner_options(job: Job, partners: tuple[Partner, ...]) -> list[_Option]:
 def _solve(problem: Problem, options: list[list[_Option]]) -> list[_Option] | None:
     """Nodes: source 0, jobs, couriers, one for all partners, sink. None if the solver has no optimum."""
     jobs = len(problem.jobs)
-    courier_nodes = {courier.id: 1 + jobs + n for n, courier in enumerate(problem.couriers)}
+    courier_nodes = {(c.tenant_id, c.id): 1 + jobs + n for n, c in enumerate(problem.couriers)}
     partners_node = 1 + jobs + len(problem.couriers)
     sink = partners_node + 1
     arcs: list[tuple[int, int, int, int]] = [(0, 1 + i, 1, 0) for i in range(jobs)]
     picks: list[tuple[int, _Option]] = []
     for i, choices in enumerate(options):
         for option in choices:
-            target = courier_nodes[option.courier] if option.courier else partners_node
+            tenant = problem.jobs[i].tenant_id
+            target = courier_nodes[tenant, option.courier] if option.courier else partners_node
             arcs.append((1 + i, target, 1, round(option.cost * SCALE)))
             picks.append((i, option))
-    arcs += [(courier_nodes[c.id], sink, max(0, c.free), 0) for c in problem.couriers]
+    arcs += [(courier_nodes[c.tenant_id, c.id], sink, max(0, c.free), 0) for c in problem.couriers]
     arcs.append((partners_node, sink, jobs, 0))
 
     flow = min_cost_flow.SimpleMinCostFlow()

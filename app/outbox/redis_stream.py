@@ -33,7 +33,8 @@ class RedisStream:
         return int(last[0][0].split(b"-")[0]) if last else 0
 
     def publish(self, events: Sequence[Event]) -> None:
-        pipeline = self._client.pipeline(transaction=False)
+        # all or nothing: an event refused in the middle, for want of memory, could never be added after the later ones
+        pipeline = self._client.pipeline(transaction=True)
         for event in events:
             pipeline.xadd(
                 self._stream,

@@ -51,6 +51,10 @@ class Relay:
         except SinkAway as error:
             log.warning("sink-away", sink=self._sink.name, reason=str(error.__cause__ or error))
             return 0
+        except leases.LeaseLost:
+            return (
+                0  # it took longer than the lease; the sink has taken the events, another keeps the account
+            )
 
     def _waiting(self, connection: Connection) -> tuple[int, date] | None:
         """The sink's place in the log, if there is anything after it."""
@@ -71,10 +75,12 @@ class Relay:
     def _publish(self, lease: str, fence: int, pos: int, day: date) -> int:
         held = self._sink.position()
         if held is not None and held < pos:
-            events = self._resumed(held)
+            events = self._resumed(held, pos)
         else:
             with self._engine.begin() as connection:
                 events = _after(connection, pos, day)
+        if not events:
+            return 0  # dropped by age, before this sink had them
         self._sink.publish(events)
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
@@ -83,8 +89,12 @@ class Relay:
         self._observe([event for event in events if event.pos > pos])
         return len(events)
 
-    def _resumed(self, held: int) -> list[Event]:
-        """What a sink that was emptied must be given again: all after its last event, or the last hour's."""
+    def _resumed(self, held: int, pos: int) -> list[Event]:
+        """
+        What a sink that lost events must be given again: all after its last one.
+
+        One that was emptied is given the last hour's, and in any case all that it never had.
+        """
         log.warning("sink-resumed", sink=self._sink.name, held=held)
         with self._engine.begin() as connection:
             oldest = connection.execute(
@@ -93,7 +103,7 @@ class Relay:
                 ),
                 {"age": REPUBLISHED_AFTER_LOSS},
             ).scalar_one()
-            start = held or (oldest or 0)
+            start = held or (pos if oldest is None else min(pos, oldest))
             connection.execute(
                 text("UPDATE sinks SET pos = :pos, day = current_date - 7 WHERE name = :name"),
                 {"pos": start, "name": self._sink.name},

@@ -32,7 +32,23 @@ class Claimed:
     saga: str
     version: int
     direction: Direction
+    lane: str
     itinerary: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """
+    A cohort that was taken over from a lost carrier.
+
+    :param leg: from which it goes on
+    :param starts: how often the step that was under way has been started
+    """
+
+    claimed: Claimed
+    leg: int
+    size: int
+    starts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +145,7 @@ def claim(
             "slot": slot,
         },
     ).one()
-    return Claimed(cohort_id, epoch, first.saga, first.version, first.direction, stages)
+    return Claimed(cohort_id, epoch, first.saga, first.version, first.direction, lane, stages)
 
 
 def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departure]) -> bool:
@@ -196,14 +212,12 @@ def open_lane(connection: Connection, name: str, *, slots: int) -> None:
     )
 
 
-def adopt_lost(connection: Connection, *, incarnation: str) -> list[tuple[Claimed, int]]:
+def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
     """
     Cohorts whose carrier is surely or very probably gone, taken over in a new epoch.
 
     That is: a step whose lease ran out; or no step running and the broker's incarnation has changed since it
     was sent, or nothing has moved for max(30 s, 10 times the usual wait).
-
-    :return: each with the leg from which it must be sent again
     """
     result = connection.execute(
         text("""
@@ -226,12 +240,20 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[tuple[Claime
             )
             UPDATE cohorts c SET epoch = c.epoch + 1, progressed_at = clock_timestamp()
             FROM lost WHERE c.id = lost.id AND c.epoch = lost.epoch AND c.ended_at IS NULL
-            RETURNING c.id, c.epoch, c.saga, c.version, c.direction, c.itinerary, c.leg
+            RETURNING c.id, c.epoch, c.saga, c.version, c.direction, c.lane, c.itinerary, c.leg,
+                cardinality(c.members) AS size,
+                (SELECT coalesce(max(e.starts), 0) FROM executions e
+                    WHERE e.cohort_id = c.id AND e.finished_at IS NULL) AS starts
         """),
         {"incarnation": incarnation, "min_wait": MIN_QUEUE_WAIT_S},
     )
     return [
-        (Claimed(r.id, r.epoch, r.saga, r.version, Direction(r.direction), tuple(r.itinerary)), r.leg)
+        Lost(
+            Claimed(r.id, r.epoch, r.saga, r.version, Direction(r.direction), r.lane, tuple(r.itinerary)),
+            leg=r.leg,
+            size=r.size,
+            starts=r.starts,
+        )
         for r in result
     ]
 

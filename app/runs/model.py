@@ -35,6 +35,7 @@ class Verdict(StrEnum):
     REJECTED = "r"  # refused for good: never retried
     UNAVAILABLE = "n"  # surely without effect: tried again later
     IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
+    POISONED = "p"  # makes the step raise, where others pass: needs a person
 
 
 FRONT = "front"
@@ -45,6 +46,15 @@ COMPENSATION = "compensation"
 def provider_lane(name: str) -> str:
     """The lane of the orders that wait for one slow or silent provider."""
     return f"provider:{name}"
+
+
+def isolation_lane(n: int) -> str:
+    """The n-th lane of those in whose cohort a process died or hung: apart, so that the others get through."""
+    return f"isolation:{n}"
+
+
+def is_isolation_lane(lane: str) -> bool:
+    return lane.startswith("isolation:")
 
 
 def is_provider_lane(lane: str) -> bool:
@@ -66,6 +76,13 @@ class Outcome:
     detail: Mapping[str, Any] | None = None
     provider: str | None = None
 
+    @property
+    def is_unforeseen(self) -> bool:
+        """Whether the step raised: such an order is not undone by the same code unless a person says so."""
+        return self.verdict is Verdict.POISONED or (self.code or "").startswith(RAISED)
+
+
+RAISED = "raised-"
 
 DONE = Outcome(Verdict.DONE)
 UNDONE = Outcome(Verdict.UNDONE)

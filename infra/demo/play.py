@@ -48,11 +48,9 @@ class Scene:
 class Progress:
     """How far a run is."""
 
-    sent: int
     accepted: int
     confirmed: int
     failed: int
-    outstanding: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,26 +164,39 @@ def _watch(
     path: Path,
     tell: Callable[[Progress], None],
 ) -> None:
-    moved_at, moved, parked_after = time.monotonic(), (0, 0), 0.0
-    while True:
+    """Look until everything is sent and has ended, or until nothing moves any more."""
+    patience, parked_after = _Patience(settings.home, path), 0.0
+    while patience.lasts(load.tally.accepted, load.ended):
         sending, now = sender.is_alive(), time.monotonic()
         while load.promises:
             watch.add([load.promises.popleft()])
-        seen = watch.look(parked=now >= parked_after)
-        parked_after = now + LOOK_FOR_PARKED_EVERY_S if now >= parked_after else parked_after
-        load.ended = watch.ended + len(watch.parked)
-        tell(Progress(load.tally.sent, load.tally.accepted, watch.confirmed, watch.failed, load.outstanding))
-        outstanding = load.outstanding + seen.ended  # before this look
-        pace.adapt(now, slow_s=seen.slow_s, outstanding=outstanding, shed=load.tally.shed)
+        slow_s = watch.look(parked=now >= parked_after)
+        if now >= parked_after:
+            parked_after = now + LOOK_FOR_PARKED_EVERY_S
+        outstanding, load.ended = load.outstanding, watch.ended + len(watch.parked)
+        tell(Progress(load.tally.accepted, watch.confirmed, watch.failed))
+        pace.adapt(now, slow_s=slow_s, outstanding=outstanding, shed=load.tally.shed)
         if not sending and not load.promises and not watch.pending:
             return
-        if (load.tally.accepted, load.ended) != moved:
-            moved, moved_at = (load.tally.accepted, load.ended), now
-        if not state.is_held(settings.home) and now - moved_at > SUPERVISED_AGAIN_WITHIN_S:
-            raise Stopped(journal=str(path))
-        if now - moved_at > PATIENCE_S:
-            return
         time.sleep(LOOK_EVERY_S)
+
+
+class _Patience:
+    """Lasts while orders are accepted or end."""
+
+    def __init__(self, home: Path, journal_path: Path) -> None:
+        self._home, self._journal = home, journal_path
+        self._seen = (0, 0)
+        self._moved_at = time.monotonic()
+
+    def lasts(self, accepted: int, ended: int) -> bool:
+        """:raises Stopped: if nothing moves because the platform has been stopped"""
+        if (accepted, ended) != self._seen:
+            self._seen, self._moved_at = (accepted, ended), time.monotonic()
+        still_s = time.monotonic() - self._moved_at
+        if still_s > SUPERVISED_AGAIN_WITHIN_S and not state.is_held(self._home):
+            raise Stopped(journal=str(self._journal))
+        return still_s < PATIENCE_S
 
 
 def _summary(settings: Settings, engine: Engine, path: Path, since: report.Mark, tally: Tally) -> Summary:

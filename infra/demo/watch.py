@@ -1,8 +1,6 @@
 """Watches in Postgres how the accepted orders end: one set-based look at those that have not, oldest first."""
 
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 
 from sqlalchemy import Connection, Engine, text
@@ -22,28 +20,14 @@ _PARKED = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """
-    What one look has found.
-
-    :param slow_s: from sending to the end, of the slowest twentieth of those that have newly ended; None: of none
-    """
-
-    ended: int
-    slow_s: float | None
-
-
 class Watch:
     """Counts of this run's orders. Not for several threads; the counts may be read by others."""
 
     def __init__(self, engine: Engine) -> None:
         self.confirmed = self.failed = 0
         self.parked: set[str] = set()
-        self.away_s = 0.0  # for how long Postgres has not answered
         self._engine = engine
         self._pending: dict[str, float] = {}
-        self._answered_at = time.monotonic()
 
     @property
     def ended(self) -> int:
@@ -58,27 +42,26 @@ class Watch:
         """Watch these too."""
         self._pending.update((promise.id, promise.first_sent_at) for promise in promises)
 
-    def look(self, *, parked: bool = False) -> Look:
+    def look(self, *, parked: bool = False) -> float | None:
         """
         Take note of the orders that have ended; while Postgres is away, nothing has.
 
         :param parked: look for parked ones as well
+        :return: seconds from sending to the end, of the slowest twentieth of the newly ended; None: of none
         """
         waiting = list(islice(self._pending, LOOK_AT_MOST))
         try:
             with self._engine.connect() as connection:
-                found = self._ended(connection, waiting)
+                slow_s = self._ended(connection, waiting)
                 if parked and waiting:
                     self.parked |= {row.id for row in connection.execute(_PARKED, {"ids": waiting})}
         except SQLAlchemyError:
-            self.away_s = time.monotonic() - self._answered_at
-            return Look(0, None)
-        self.away_s, self._answered_at = 0.0, time.monotonic()
-        return found
+            return None
+        return slow_s
 
-    def _ended(self, connection: Connection, waiting: list[str]) -> Look:
+    def _ended(self, connection: Connection, waiting: list[str]) -> float | None:
         if not waiting:
-            return Look(0, None)
+            return None
         took = []
         for row in connection.execute(_ENDED, {"ids": waiting}):
             self.failed += row.failed
@@ -86,4 +69,4 @@ class Watch:
             self.parked.discard(row.id)
             took.append(row.at - self._pending.pop(row.id))
         took.sort()
-        return Look(len(took), took[int(len(took) * 0.95)] if took else None)
+        return took[int(len(took) * 0.95)] if took else None

@@ -7,9 +7,12 @@ import redis
 from celery import Celery, chain, chord
 
 from app.runs.cohorts import Claimed
-from sagas.definition import Registry
+from app.runs.model import is_isolation_lane
+from sagas.definition import Registry, Step
 
 RUN_STEP, JOIN = "uoop.run-step", "uoop.join"
+KILL_AFTER_S = 5.0
+ISOLATION_LIMIT_S = 5.0
 INCARNATION_KEY = "uoop:broker:incarnation"
 
 
@@ -28,7 +31,7 @@ class CeleryCarrier:
         stages = saga.travelled(claimed.direction)
         links: list[Any] = []
         for stage in claimed.itinerary[leg:]:
-            steps = [self._step(claimed, stage, n, saga.steps[n].queue) for n in stages[stage]]
+            steps = [self._step(claimed, stage, n, saga.steps[n]) for n in stages[stage]]
             if len(steps) == 1:
                 links.append(steps[0])
             else:
@@ -46,9 +49,19 @@ class CeleryCarrier:
         """Begin a new incarnation: messages may have been lost, so whatever no step is executing is sent again."""
         self._client.delete(INCARNATION_KEY)
 
-    def _step(self, claimed: Claimed, stage: int, step: int, queue: str) -> Any:
+    def _step(self, claimed: Claimed, stage: int, step: int, definition: Step) -> Any:
         arguments = {"cohort_id": claimed.id, "epoch": claimed.epoch, "stage": stage, "step": step}
-        return self._app.signature(RUN_STEP, kwargs=arguments, immutable=True, queue=str(queue))
+        limit_s = definition.time_limit_s
+        if is_isolation_lane(claimed.lane):
+            limit_s = min(limit_s, ISOLATION_LIMIT_S)
+        return self._app.signature(
+            RUN_STEP,
+            kwargs=arguments,
+            immutable=True,
+            queue=str(definition.queue),
+            soft_time_limit=limit_s,
+            time_limit=limit_s + KILL_AFTER_S,
+        )
 
     def _join(self, claimed: Claimed, stage: int) -> Any:
         arguments = {"cohort_id": claimed.id, "epoch": claimed.epoch, "stage": stage}

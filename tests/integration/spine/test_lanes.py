@@ -54,7 +54,7 @@ def test_what_waited_for_a_slot_travels_together(world: World) -> None:
 
 def first_travelling(world: World) -> tuple[Claimed]:
     row = world.rows("SELECT * FROM cohorts WHERE ended_at IS NULL ORDER BY id LIMIT 1")[0]
-    return (Claimed(row.id, row.epoch, row.saga, row.version, row.direction, tuple(row.itinerary)),)
+    return (Claimed(row.id, row.epoch, row.saga, row.version, row.direction, row.lane, tuple(row.itinerary)),)
 
 
 @pytest.mark.parametrize("mood", [None, Mood.REFUSE, Mood.SILENT])

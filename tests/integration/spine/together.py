@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,17 +14,12 @@ def at_once(work: Callable[[], T], times: int) -> list[T]:
 
 
 def all_at_once(works: Sequence[Callable[[], T]]) -> list[T]:
-    """Do these in threads that start together; what each got, in order."""
+    """Do these in threads that start together; what each got, in order. Raises what any of them raised."""
     start = threading.Barrier(len(works))
-    results: dict[int, T] = {}
 
-    def one(n: int) -> None:
+    def one(work: Callable[[], T]) -> T:
         start.wait()
-        results[n] = works[n]()
+        return work()
 
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [results[n] for n in range(len(works))]
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(one, works))

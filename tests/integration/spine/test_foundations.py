@@ -1,0 +1,315 @@
+"""What everything else stands on: leases, partitions, migrations, the own fleet, keys, the first start."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import text
+from together import all_at_once, at_once
+from world import World
+
+from app import database, leases, migrations, partitions
+from app.fleet import queries as fleet
+from app.fleet.provider import OwnFleet
+from app.partitions import TABLES
+from app.providers.port import Request, Verdict
+from app.tenants import service as tenants
+from infra import bootstrap
+from infra.settings import Settings
+
+SOON = datetime.now(UTC) + timedelta(hours=1)
+
+
+@pytest.fixture
+def bare(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database in which nothing has been made."""
+    name = f"bare_{abs(hash(request.node.nodeid)):x}"
+    admin = database.engine(postgres_url, pool_size=1).execution_options(isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = database.engine(f"{postgres_url.rpartition('/')[0]}/{name}", pool_size=4)
+    yield engine
+    engine.dispose()
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def schema(engine: Database) -> list[tuple[str, ...]]:
+    with engine.begin() as connection:
+        found = connection.execute(
+            text(
+                "SELECT 'column', table_name, column_name, data_type FROM information_schema.columns "
+                "WHERE table_schema = 'public' AND table_name <> 'alembic_version' UNION ALL "
+                "SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' "
+                "AND tablename <> 'alembic_version' UNION ALL "
+                "SELECT 'other', proname, '', '' FROM pg_proc WHERE pronamespace = 'public'::regnamespace UNION ALL "
+                "SELECT 'other', relname, '', '' FROM pg_class WHERE relkind = 'S' "
+                "AND relnamespace = 'public'::regnamespace ORDER BY 1, 2, 3, 4"
+            )
+        )
+        return [tuple(row) for row in found]
+
+
+def test_migrations_go_up_down_and_up_again(bare: Database) -> None:
+    migrations.upgrade(bare)
+    once = schema(bare)
+    migrations.downgrade(bare, "base")
+    none = schema(bare)
+    migrations.upgrade(bare)
+
+    assert none == []
+    assert schema(bare) == once
+    assert len(once) > 100
+
+
+def test_a_database_in_use_can_be_taken_down(bare: Database) -> None:
+    migrations.upgrade(bare)
+    with bare.begin() as connection:
+        partitions.maintain(connection, now=datetime.now(UTC))
+
+    migrations.downgrade(bare, "base")
+
+    assert schema(bare) == []
+
+
+def test_many_may_migrate_at_once(bare: Database) -> None:
+    at_once(lambda: migrations.upgrade(bare), 4)
+
+    assert len(schema(bare)) > 100
+
+
+def settings_of(bare: Database, home: Path, redis_url: str) -> Settings:
+    url = bare.url.render_as_string(hide_password=False)
+    return Settings(home=home, database_url=url, redis_url=redis_url, ledger_url=f"{redis_url}/9")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("client")
+def test_the_first_start_may_be_made_again(bare: Database, home: Path, redis_url: str) -> None:
+    settings = settings_of(bare, home, redis_url)
+    bootstrap.prepare(settings)
+    bootstrap.prepare(settings)
+
+    token = (home / "api-key").read_text().strip()
+    with bare.begin() as connection:
+        lanes = set(connection.execute(text("SELECT name FROM lanes")).scalars())
+        key = tenants.find_key(connection, tenants.prefix(token) or "")
+        count = connection.execute(text("SELECT count(*) FROM api_keys")).scalar_one()
+    assert lanes == {"front", "retry", "compensation"}
+    assert key
+    assert key.matches(token)
+    assert count == 1
+    assert (home / "api-key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("client")
+def test_several_hosts_may_start_at_once(bare: Database, home: Path, redis_url: str) -> None:
+    hosts = [settings_of(bare, home / f"host-{n}", redis_url) for n in range(3)]
+
+    all_at_once([lambda s=s: bootstrap.prepare(s) for s in hosts])
+
+    with bare.begin() as connection:
+        prefixes = set(connection.execute(text("SELECT prefix FROM api_keys")).scalars())
+    assert prefixes == {tenants.prefix((settings.home / "api-key").read_text().strip()) for settings in hosts}
+
+
+def test_a_lease_has_one_holder(db: Database) -> None:
+    def take(holder: str) -> int | None:
+        with db.begin() as connection:
+            return leases.take(connection, "beat", holder=holder, for_s=60)
+
+    fences = all_at_once([lambda n=n: take(f"holder-{n}") for n in range(8)])
+
+    assert sorted(fence for fence in fences if fence is not None) == [1]
+
+
+def test_a_lease_is_prolonged_under_its_fence_and_changes_hands_under_the_next(db: Database) -> None:
+    def take(holder: str) -> int | None:
+        with db.begin() as connection:
+            return leases.take(connection, "beat", holder=holder, for_s=60)
+
+    def expire() -> None:
+        with db.begin() as connection:
+            connection.execute(text("UPDATE leases SET expires_at = now() - interval '1 s'"))
+
+    first, prolonged, refused = take("a"), take("a"), take("b")
+    expire()
+    taken = take("b")
+
+    assert (first, prolonged, refused, taken) == (1, 1, None, 2)
+    with db.begin() as connection:
+        leases.check(connection, "beat", fence=2)
+        with pytest.raises(leases.LeaseLost):
+            leases.check(connection, "beat", fence=1)
+
+
+def test_only_its_holder_releases_a_lease(db: Database) -> None:
+    with db.begin() as connection:
+        leases.take(connection, "beat", holder="a", for_s=60)
+        leases.release(connection, "beat", holder="b")
+        kept = leases.take(connection, "beat", holder="b", for_s=60)
+        leases.release(connection, "beat", holder="a")
+
+        assert kept is None
+        assert leases.take(connection, "beat", holder="b", for_s=60) == 2
+
+
+def days(engine: Database, table: str) -> list[str]:
+    with engine.begin() as connection:
+        names = connection.execute(
+            text(
+                "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:t AS regclass) ORDER BY 1"
+            ),
+            {"t": table},
+        ).scalars()
+        return [name.removeprefix(f"{table}_") for name in names]
+
+
+def test_partitions_are_made_ahead_and_dropped_behind(bare: Database) -> None:
+    migrations.upgrade(bare)
+    start = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    for day in range(0, 40, 1):
+        with bare.begin() as connection:
+            partitions.maintain(connection, now=start + timedelta(days=day))
+
+    now = start + timedelta(days=39)
+    for table in TABLES:
+        found = days(bare, table.table)
+        oldest_kept = now - table.retention - timedelta(days=table.days)
+        assert f"{oldest_kept:%Y%m%d}" <= found[0] <= f"{now - table.retention:%Y%m%d}"
+        assert found[-1] <= f"{now + partitions.AHEAD:%Y%m%d}"
+        assert len(found) >= (table.retention + partitions.AHEAD) / timedelta(days=table.days)
+
+
+def test_partitions_may_be_made_by_many_at_once(bare: Database) -> None:
+    migrations.upgrade(bare)
+
+    def maintain() -> None:
+        with bare.begin() as connection:
+            partitions.maintain(connection, now=datetime.now(UTC))
+
+    at_once(maintain, 4)
+
+    assert all(days(bare, table.table) for table in TABLES)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=2)], ids=["now", "in two days"])
+def test_every_row_of_the_coming_days_has_its_partition(db: Database, ahead: timedelta) -> None:
+    at = datetime.now(UTC) + ahead
+    low = partitions.time_id_floor(at)
+    with db.begin() as connection:
+        for statement in (
+            "INSERT INTO runs (id, order_id, tenant_id, saga, version, lane, due_at, not_after) "
+            "VALUES (:id, 'o', 'default', 's', 1, 'front', now(), now())",
+            "INSERT INTO cohorts (id, saga, version, direction, lane, itinerary, members, size) "
+            "VALUES (:id, 's', 1, 'f', 'front', '{0}', '{}', 0)",
+            "INSERT INTO executions (cohort_id, step, epoch, executor, lease_until) VALUES (:id, 0, 1, 'x', now())",
+            "INSERT INTO outcomes (run_id, cohort_id, step, verdict) VALUES (:id, :id, 0, 'd')",
+            "INSERT INTO capacity_holds (run_id, order_id, slot, expires_at) VALUES (:id, 'o', 's', now())",
+            "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, order_id, created_at) "
+            "VALUES ('default', 'k', 'f', 'o', :at)",
+            "INSERT INTO deliveries (sink, first_pos, last_pos, delivered_at) VALUES ('s', 1, 1, :at)",
+        ):
+            connection.execute(text(statement), {"id": low, "at": at})
+
+
+def test_time_ids_rise_and_tell_their_time(db: Database) -> None:
+    with db.begin() as connection:
+        ids = list(connection.execute(text("SELECT time_id() FROM generate_series(1, 2000)")).scalars())
+        (made,) = connection.execute(text("SELECT to_timestamp((:id >> 21) / 1000.0)"), {"id": ids[0]}).one()
+
+    assert len(set(ids)) == 2000
+    assert abs(made - datetime.now(UTC)) < timedelta(minutes=1)
+    assert ids[0] >= partitions.time_id_floor(made - timedelta(milliseconds=2))
+
+
+def request(key: str, *, not_after: datetime = SOON, courier: str | None = None) -> Request:
+    body = {"order": key.split(":", maxsplit=1)[0], "tenant": "default", "courier": courier, "eta_s": 900.0}
+    return Request(key, not_after, body)
+
+
+def verdicts(answers: list[object]) -> list[str]:
+    return [answer.verdict for answer in answers]  # type: ignore[attr-defined]
+
+
+def test_the_own_fleet_keeps_a_providers_promises(db: Database) -> None:
+    own = OwnFleet(db)
+    asked = [request("a:dispatch:0"), request("b:dispatch:0")]
+    keys = [one.key for one in asked]
+
+    def do() -> list[str]:
+        return verdicts([*own.do("dispatches", asked, timeout_s=1)])
+
+    def find() -> list[str]:
+        return verdicts([*own.find("dispatches", [*keys, "c:dispatch:0"], timeout_s=1)])
+
+    assert do() == do() == [Verdict.DONE] * 2
+    assert find() == [Verdict.DONE, Verdict.DONE, Verdict.UNKNOWN]
+    undone = verdicts([*own.undo("dispatches", [*keys, "c:dispatch:0"], timeout_s=1)])
+    assert undone == [Verdict.UNDONE] * 3
+    assert find() == [Verdict.UNDONE] * 3
+    assert do() == [Verdict.REFUSED] * 2
+    late = own.do(
+        "dispatches",
+        [request("d:dispatch:0", not_after=datetime.now(UTC) - timedelta(seconds=1))],
+        timeout_s=1,
+    )
+    assert verdicts([*late]) == [Verdict.REFUSED]
+
+
+def test_an_own_fleet_that_does_not_answer_leaves_doubt() -> None:
+    own = OwnFleet(database.engine("postgresql+psycopg2://nobody@127.0.0.1:1/none", pool_size=1))
+
+    assert verdicts([*own.do("dispatches", [request("a:b:0")], timeout_s=1)]) == [Verdict.IN_DOUBT]
+
+
+def test_couriers_with_room_are_those_on_duty_with_fewer_orders_than_they_take(world: World) -> None:
+    world.sql(
+        "INSERT INTO couriers (tenant_id, id, lat, lng, max_orders, on_from, on_until) VALUES "
+        "('default', 'free', 1, 2, 2, NULL, NULL), ('default', 'full', 1, 2, 1, NULL, NULL), "
+        "('default', 'early', 1, 2, 2, now() + interval '1 h', NULL), "
+        "('default', 'late', 1, 2, 2, NULL, now() - interval '1 s'), ('another', 'theirs', 1, 2, 2, NULL, NULL)"
+    )
+    own = OwnFleet(world.db)
+    own.do("dispatches", [request("a:d:0", courier="free"), request("b:d:0", courier="full")], timeout_s=1)
+
+    with world.db.begin() as connection:
+        found = {courier.id: courier.free for courier in fleet.with_room(connection, ["default"])}
+
+    assert found == {"free": 1}
+
+
+def test_a_recalled_order_gives_its_courier_room_again(world: World) -> None:
+    world.sql("INSERT INTO couriers (tenant_id, id, lat, lng, max_orders) VALUES ('default', 'one', 1, 2, 1)")
+    own = OwnFleet(world.db)
+    own.do("dispatches", [request("a:d:0", courier="one")], timeout_s=1)
+    own.undo("dispatches", ["a:d:0"], timeout_s=1)
+
+    with world.db.begin() as connection:
+        assert [courier.id for courier in fleet.with_room(connection, ["default"])] == ["one"]
+
+
+def test_a_key_opens_for_its_token_until_it_expires(db: Database) -> None:
+    token = tenants.new_token()
+    with db.begin() as connection:
+        tenants.keep_key(connection, token, "default", scopes=["orders:read"])
+        tenants.keep_key(connection, token, "default", scopes=["admin"])  # the first one stays
+        key = tenants.find_key(connection, tenants.prefix(token) or "")
+        connection.execute(text("UPDATE api_keys SET expires_at = now() - interval '1 s'"))
+        expired = tenants.find_key(connection, tenants.prefix(token) or "")
+
+    assert key
+    assert expired
+    assert key.scopes == {"orders:read"}
+    assert key.matches(token)
+    assert not key.matches(token[:-1] + ("a" if token[-1] != "a" else "b"))
+    assert not expired.matches(token)
+
+
+@pytest.mark.parametrize(
+    "token", ["", "uoop", "uoop_short_x", "other_12345678_x", "uoop_123456789_x", "uoop__x"]
+)
+def test_what_is_no_key_has_no_prefix(token: str) -> None:
+    assert tenants.prefix(token) is None
