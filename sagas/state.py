@@ -73,7 +73,7 @@ def apart(saga: Saga, cohort: Cohort, member: Member, *, n: int | None) -> Depar
         done=member.done | behind if going_forward else member.done,
         touched=member.touched | behind | bits(here) if going_forward else member.touched,
         undone=member.undone if going_forward else member.undone | behind & member.touched,
-        attempts=member.attempts,
+        attempts=member.attempts + 1,  # others may have been called for it already
         lane=RETRY if n is None else isolation_lane(n),
         failure=failure if n is None else None,
     )

@@ -156,14 +156,14 @@ def finish(
 
 def hold(connection: Connection, *, cohort_id: int, step: int, executor: str) -> None:
     """
-    Keep the execution from being taken over until the transaction ends.
+    Keep the execution from being taken over, and its cohort from being taken apart, until the transaction ends.
 
     :raises LostCohort: if it has been
     """
     held = connection.execute(
         text(
-            "SELECT FROM executions WHERE cohort_id = :cohort AND step = :step AND executor = :executor "
-            "AND finished_at IS NULL FOR SHARE"
+            "SELECT FROM executions e JOIN cohorts c ON c.id = e.cohort_id WHERE e.cohort_id = :cohort "
+            "AND e.step = :step AND e.executor = :executor AND e.finished_at IS NULL AND c.ended_at IS NULL FOR SHARE"
         ),
         {"cohort": cohort_id, "step": step, "executor": executor},
     )

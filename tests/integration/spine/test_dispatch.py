@@ -282,7 +282,68 @@ def test_an_executor_that_slept_before_its_recall_does_not_take_back_what_anothe
     assert world.book.standing("dispatches") == [f"{order}:{DISPATCH}:{FIRST}:0"]
 
 
-@pytest.mark.parametrize("seed", range(16))
+class Died(BaseException):
+    """The process is gone, in the middle of a step."""
+
+
+def die() -> None:
+    raise Died
+
+
+def crash_until_taken_apart(world: World, claimed: Claimed) -> None:
+    """Let two processes die right after they have asked the first partner."""
+    leg = 0
+    for last_words in ("after do", "after find"):
+        world.partners[FIRST].meanwhile(last_words, die)
+        with pytest.raises(Died):
+            world.walk(claimed, leg)
+        world.expire_leases()
+        world.engine.sweep()
+        if world.carrier.sent:
+            ((claimed, leg),) = world.carrier.sent
+            world.carrier.sent.clear()
+
+
+def test_orders_taken_apart_after_crashes_are_not_offered_to_a_second_partner(world: World) -> None:
+    orders = world.accept(2)
+    crash_until_taken_apart(world, world.claim_one())
+    apart = world.rows("SELECT DISTINCT state, lane LIKE 'isolation:%' FROM runs")
+    world.partners[FIRST].behave(Mood.UNAVAILABLE)
+    world.partners[FIRST].behave(Mood.UNAVAILABLE, op="find")
+
+    world.settle()
+
+    assert apart == [("w", True)]
+    assert asked(world) == [FIRST]
+    assert world.book.most_dispatches() == 1
+    assert set(world.statuses()) == set(orders)
+
+
+def test_an_executor_that_hung_while_its_cohort_was_taken_apart_asks_nobody(world: World) -> None:
+    orders = world.accept(2)
+    claimed = world.claim_one()
+    world.walk(claimed, until=DISPATCH)
+    first = world.partners[FIRST]
+    first.behave(Mood.REFUSE, times=2)
+
+    def taken_apart() -> None:
+        world.expire_leases()
+        world.engine.sweep()
+        world.carrier.sent.clear()
+        world.sql("UPDATE executions SET starts = 2 WHERE finished_at IS NULL")
+        world.age()
+        world.engine.sweep()
+        world.settle()
+
+    first.meanwhile("after do", taken_apart)
+
+    assert not dispatch(world, claimed)
+    assert world.statuses() == dict.fromkeys(orders, "CONFIRMED")
+    assert world.book.most_dispatches() == 1
+    assert asked(world) == [FIRST]
+
+
+@pytest.mark.parametrize("seed", range(12))
 def test_no_two_dispatches_stand_in_any_disorder(world: World, seed: int) -> None:
     """Partners answer by chance, executors are overtaken by chance at any call, up to three deep."""
     chance = random.Random(seed)  # noqa: S311 (not a secret)
