@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
+from app import time_ids
 from app.capacity.model import WINDOW_S
 from app.outbox.relay import REPUBLISHED_AFTER_LOSS
-from app.partitions import TABLES, TIME_ID_SHIFT
+from app.partitions import TABLES
 from sagas.fulfill_order import FULFILL_ORDER
 
 _RETENTION = {table.table: table.retention for table in TABLES}
@@ -103,7 +104,7 @@ _ORDERS = f"""
         coalesce(t.holds, r.done >> {_RESERVE} & 1 = 1 AND r.undone >> {_RESERVE} & 1 = 0) AS must_hold,
         o.tenant_id || '/' || o.restaurant_id || '/' || coalesce(
             floor(extract(epoch FROM o.window_from))::bigint / {WINDOW_S} * {WINDOW_S},
-            (r.id >> {TIME_ID_SHIFT}) / ({WINDOW_S} * 1000) * {WINDOW_S}) AS right_slot,
+            (r.id >> {time_ids.SHIFT}) / ({WINDOW_S} * 1000) * {WINDOW_S}) AS right_slot,
         l.slot AS ledger_slot, l.entries AS ledger_entries
     FROM uoop_orders o FULL JOIN audit_effects e ON e.order_id = o.id
     LEFT JOIN runs r ON r.id = o.run_id AND r.order_id = o.id
