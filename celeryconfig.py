@@ -55,10 +55,11 @@ worker_soft_shutdown_timeout = 5
 timezone = "UTC"
 
 beat_schedule = {
-    "claim": {"task": names.CLAIM, "schedule": 0.5},
+    "claim": {"task": names.CLAIM, "schedule": 1.0},
     "sweep": {"task": names.SWEEP, "schedule": 1.0},
     "relay": {"task": names.RELAY, "schedule": 1.0},
     "reconcile": {"task": names.RECONCILE, "schedule": 5.0},
     "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},
 }
 beat_max_loop_interval = 0.5
+beat_scheduler = "celery.beat:Scheduler"  # jobs are harmless when doubled: there is nothing to remember

@@ -11,7 +11,8 @@ from enum import Enum
 
 from sqlalchemy import Connection, text
 
-TIME_ID_SHIFT = 21
+from app import time_ids
+
 AHEAD = timedelta(days=2)
 _LOCK = 7_305_002  # any constant: whoever makes or drops partitions takes the same lock
 
@@ -66,11 +67,6 @@ def maintain(connection: Connection, *, now: datetime) -> list[str]:
     return done
 
 
-def time_id_floor(at: datetime) -> int:
-    """The smallest time id of that instant."""
-    return int(at.timestamp() * 1000) << TIME_ID_SHIFT
-
-
 def _make(connection: Connection, table: Partitioned, existing: set[str], now: datetime) -> list[str]:
     made = []
     # yesterday's too: a legacy row, or a clock just behind midnight, still finds its place
@@ -112,4 +108,4 @@ def _name(table: Partitioned, start: datetime) -> str:
 
 
 def _literal(table: Partitioned, at: datetime) -> str:
-    return str(time_id_floor(at)) if table.bound is Bound.TIME_ID else f"'{at:%Y-%m-%d %H:%M:%S+00}'"
+    return str(time_ids.floor(at)) if table.bound is Bound.TIME_ID else f"'{at:%Y-%m-%d %H:%M:%S+00}'"

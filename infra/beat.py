@@ -33,8 +33,7 @@ def main() -> None:
     while not _take(db, holder):
         pause.wait(PROLONG_EVERY_S)
     threading.Thread(target=_keep, args=(db, holder), name="lease", daemon=True).start()
-    schedule = settings.home / "beat-schedule"
-    celery.Beat(loglevel=settings.log_level, schedule=str(schedule), quiet=True).run()
+    celery.Beat(loglevel=settings.log_level, quiet=True).run()
 
 
 def _take(db: Engine, holder: str) -> bool:

@@ -57,6 +57,7 @@ class ControlTask(ServiceTask):
     """A task that looks for work: while a store is away there is none, and beat calls again anyway."""
 
     abstract = True
+    send_events = False  # several a second, of which Flower would tell nothing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:

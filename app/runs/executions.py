@@ -109,8 +109,7 @@ def members(
     result = connection.execute(
         text(
             "SELECT r.id, r.order_id, r.tenant_id, r.done, r.touched, r.undone, "
-            f"{attempts}, r.generation, r.not_after, "
-            f"to_timestamp((r.id >> 21) / 1000.0) AS created_at, r.failure{columns}{details} "
+            f"{attempts}, r.generation, r.not_after, r.failure{columns}{details} "
             f"FROM runs r {orders}{laterals} "
             "WHERE r.id = ANY(:ids) AND r.cohort_id = :cohort ORDER BY r.id"
         ),

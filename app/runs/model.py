@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from app import errors
+from app import errors, time_ids
 
 
 class RunState(StrEnum):
@@ -107,9 +107,12 @@ class Member:
     attempts: int
     generation: int
     not_after: datetime
-    created_at: datetime
     failure: Mapping[str, Any] | None
     given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def created_at(self) -> datetime:
+        return time_ids.made_at(self.run_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """
 The pictures that the checks look at: one row per order, from one snapshot of Postgres and what `load` copied.
 
+`now()` is when the snapshot was taken, after the other stores were read. The ledger keeps expiries in whole
+seconds: `unexpired` leaves a margin, and what expires within it is not compared.
+
 `settled` says that the order had come to its end before the other stores were read, so that they must know all
 of it; `still` the same of its run, which must not be moving either.
 """
@@ -9,9 +12,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
+from app import time_ids
 from app.capacity.model import WINDOW_S
 from app.outbox.relay import REPUBLISHED_AFTER_LOSS
-from app.partitions import TABLES, TIME_ID_SHIFT
+from app.partitions import TABLES
 from sagas.fulfill_order import FULFILL_ORDER
 
 _RETENTION = {table.table: table.retention for table in TABLES}
@@ -96,11 +100,11 @@ _ORDERS = f"""
         e.authorized_amount, e.authorized_currency, e.captured_amount, e.captured_currency, e.dispatched_to,
         coalesce(f.pooled, 0) AS pooled, k.keys, k.key, k.tenant_id AS key_tenant_id,
         h.slot, h.run_id IS NOT NULL AND h.released_at IS NULL AS held,
-        h.expires_at > clock.now + interval '2 s' AS unexpired,
+        h.expires_at > now() + interval '2 s' AS unexpired,
         coalesce(t.holds, r.done >> {_RESERVE} & 1 = 1 AND r.undone >> {_RESERVE} & 1 = 0) AS must_hold,
         o.tenant_id || '/' || o.restaurant_id || '/' || coalesce(
             floor(extract(epoch FROM o.window_from))::bigint / {WINDOW_S} * {WINDOW_S},
-            (r.id >> {TIME_ID_SHIFT}) / ({WINDOW_S} * 1000) * {WINDOW_S}) AS right_slot,
+            (r.id >> {time_ids.SHIFT}) / ({WINDOW_S} * 1000) * {WINDOW_S}) AS right_slot,
         l.slot AS ledger_slot, l.entries AS ledger_entries
     FROM uoop_orders o FULL JOIN audit_effects e ON e.order_id = o.id
     LEFT JOIN runs r ON r.id = o.run_id AND r.order_id = o.id
@@ -108,9 +112,9 @@ _ORDERS = f"""
     LEFT JOIN audit_fleet f ON f.order_id = o.id
     LEFT JOIN audit_keys k ON k.order_id = o.id
     LEFT JOIN capacity_holds h ON h.run_id = o.run_id AND h.order_id = o.id
-    LEFT JOIN (SELECT order_id, min(slot) AS slot, count(*) AS entries FROM audit_ledger, audit_moment
-        WHERE expiry > extract(epoch FROM clock_timestamp()) + 2 GROUP BY order_id) l ON l.order_id = o.id
-    CROSS JOIN audit_moment m CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) clock
+    LEFT JOIN (SELECT order_id, min(slot) AS slot, count(*) AS entries FROM audit_ledger
+        WHERE expiry > extract(epoch FROM now()) GROUP BY order_id) l ON l.order_id = o.id
+    CROSS JOIN audit_moment m
 """
 _FAILED = """
     CREATE TEMP TABLE audit_undoing AS
@@ -127,7 +131,7 @@ _SLOTS = """
     FROM (SELECT slot, count(*) FILTER (WHERE state <> 't' OR direction <> 'b') AS held
         FROM audit_orders WHERE held AND unexpired GROUP BY slot) t
     FULL JOIN (SELECT slot, count(*) AS held FROM audit_ledger
-        WHERE expiry > extract(epoch FROM clock_timestamp()) GROUP BY slot) l ON l.slot = t.slot
+        WHERE expiry > extract(epoch FROM now()) GROUP BY slot) l ON l.slot = t.slot
     LEFT JOIN restaurants r ON (r.tenant_id, r.id) = (split_part(coalesce(t.slot, l.slot), '/', 1),
         regexp_replace(coalesce(t.slot, l.slot), '^[^/]*/(.*)/[0-9]+$', '\\1'))
     CROSS JOIN audit_moment m

@@ -517,6 +517,17 @@ def test_late_events_are_a_warning_unless_no_store_was_away(world: World) -> Non
     assert (report.clean, standing["delivered-promptly"]) == (True, Standing.WARN)
 
 
+@pytest.mark.parametrize("seconds", [-1, 1])
+def test_a_hold_about_its_expiry_may_be_gone_or_not(world: World, seconds: int) -> None:
+    world.spoil(f"UPDATE capacity_holds SET expires_at = now() + interval '{seconds} s'")
+
+    before = world.audit(settled=True)
+    world.ledger.delete(_slot_key(world))
+    after = world.audit(settled=True)
+
+    assert (before.clean, after.clean) == (True, True)
+
+
 def test_a_torn_last_line_of_a_journal_is_passed_over(world: World) -> None:
     with world.journal.open("a") as file:
         file.write('{"id":"torn')

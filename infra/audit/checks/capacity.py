@@ -60,8 +60,8 @@ CHECKS = (
         promise="P6",
         says="the ledger holds for every order what Postgres holds",
         among=_COMPARABLE,
-        wrong="ledger_entries > 1 OR (CASE WHEN held AND unexpired THEN slot END) IS DISTINCT FROM ledger_slot "
-        "AND (unexpired OR ledger_slot IS NULL OR held IS NOT TRUE)",
+        wrong="ledger_entries > 1 OR CASE WHEN held AND NOT unexpired THEN false "
+        "WHEN held THEN ledger_slot IS DISTINCT FROM slot ELSE ledger_slot IS NOT NULL END",
     ),
     Check(
         name="ledger-hold-has-order",

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from together import all_at_once, at_once
 from world import World
 
-from app import database, leases, migrations, partitions
+from app import database, leases, migrations, partitions, time_ids
 from app.fleet import queries as fleet
 from app.fleet.provider import OwnFleet
 from app.partitions import TABLES
@@ -198,7 +198,7 @@ def test_partitions_may_be_made_by_many_at_once(bare: Database) -> None:
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=2)], ids=["now", "in two days"])
 def test_every_row_of_the_coming_days_has_its_partition(db: Database, ahead: timedelta) -> None:
     at = datetime.now(UTC) + ahead
-    low = partitions.time_id_floor(at)
+    low = time_ids.floor(at)
     with db.begin() as connection:
         for statement in (
             "INSERT INTO runs (id, order_id, tenant_id, saga, version, lane, due_at, not_after) "
@@ -222,7 +222,7 @@ def test_time_ids_rise_and_tell_their_time(db: Database) -> None:
 
     assert len(set(ids)) == 2000
     assert abs(made - datetime.now(UTC)) < timedelta(minutes=1)
-    assert ids[0] >= partitions.time_id_floor(made - timedelta(milliseconds=2))
+    assert ids[0] >= time_ids.floor(made - timedelta(milliseconds=2))
 
 
 def request(key: str, *, not_after: datetime = SOON, courier: str | None = None) -> Request:
