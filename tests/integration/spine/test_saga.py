@@ -318,3 +318,47 @@ def test_every_event_is_written_once_with_its_order(world: World) -> None:
         (1, "order.accepted"),
         (2, "order.failed"),
     ]
+
+
+def test_an_order_that_breaks_a_step_is_parked_and_the_others_go_on(
+    db: Database, client: "redis.Redis[bytes]"
+) -> None:
+    place = next(step for step in FULFILL_ORDER.steps if step.name == "place-with-restaurant")
+    poison: list[str] = []
+
+    def brittle(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
+        if any(member.order_id in poison for member in members):
+            raise ValueError("cannot be digested")
+        return place.action(ports, call, members)
+
+    world = World.made(db, client, saga=with_step(replace(place, action=brittle)))
+    orders = world.accept(9)
+    poison.append(orders[4])
+
+    world.settle()
+
+    assert world.statuses() == {order: "PENDING" if order in poison else "CONFIRMED" for order in orders}
+    assert world.rows("SELECT order_id, failure ->> 'code' FROM runs WHERE state = 'p'") == [
+        (orders[4], "raised-ValueError")
+    ]
+
+
+def test_a_step_that_breaks_for_everybody_parks_nobody(db: Database, client: "redis.Redis[bytes]") -> None:
+    place = next(step for step in FULFILL_ORDER.steps if step.name == "place-with-restaurant")
+    broken = [True]
+
+    def brittle(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
+        if broken:
+            raise ValueError("a bad release")
+        return place.action(ports, call, members)
+
+    world = World.made(db, client, saga=with_step(replace(place, action=brittle)))
+    orders = world.accept(9)
+    world.walk(world.claim_one())
+    while_broken = set(world.states().values())
+    broken.clear()
+
+    world.settle()
+
+    assert while_broken == {"w"}
+    assert world.statuses() == dict.fromkeys(orders, "CONFIRMED")

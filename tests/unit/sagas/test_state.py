@@ -33,7 +33,6 @@ MEMBER = Member(
     attempts=0,
     generation=0,
     not_after=datetime(2026, 11, 23, tzinfo=UTC),
-    created_at=datetime(2026, 11, 23, tzinfo=UTC),
     failure=None,
 )
 
