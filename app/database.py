@@ -1,6 +1,6 @@
 """The one way to Postgres: an engine per process, transactions opened by the shells."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -60,6 +60,11 @@ def read(engine: Engine, query: Callable[[Connection], T]) -> T:
 def rows(values: object) -> str:
     """Many rows as one JSON parameter, read by `json_to_recordset`: one round trip, whatever their number."""
     return msgspec.json.encode(values).decode()
+
+
+def ids(values: Iterable[int]) -> str:
+    """Many ids as one parameter, to be cast to bigint[]: Postgres need not parse an expression for each."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def one_value(connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
+from app.database import ids
 from app.runs.model import Cohort, Member, Outcome, Verdict
 
 _CLOSE = text("""
     WITH passed AS (
         UPDATE runs r SET gated = true
-        WHERE r.id = ANY(:ids) AND r.cohort_id = :cohort AND NOT r.cancel_requested AND r.not_after > now()
+        WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.cohort_id = :cohort
+        AND NOT r.cancel_requested AND r.not_after > now()
         AND EXISTS (SELECT FROM capacity_holds h WHERE h.run_id = r.id AND h.released_at IS NULL
             AND h.expires_at > now())
         RETURNING r.id
     )
     SELECT r.id, CASE WHEN r.cancel_requested THEN 'cancelled' WHEN r.not_after <= now() THEN 'too-late'
         ELSE 'hold-expired' END
-    FROM runs r WHERE r.id = ANY(:ids) AND r.id NOT IN (SELECT id FROM passed)
+    FROM runs r WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.id NOT IN (SELECT id FROM passed)
 """)
 
 
@@ -26,5 +28,5 @@ def close(connection: Connection, cohort: Cohort, members: Sequence[Member]) -> 
 
     :return: those that may not pass, by run id: cancelled, past their `not_after`, or without their hold
     """
-    refused = connection.execute(_CLOSE, {"ids": [m.run_id for m in members], "cohort": cohort.id})
+    refused = connection.execute(_CLOSE, {"ids": ids(m.run_id for m in members), "cohort": cohort.id})
     return {run_id: Outcome(Verdict.REJECTED, code) for run_id, code in refused}

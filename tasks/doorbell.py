@@ -5,6 +5,7 @@ Ringing is done by a thread of its own, so that a slow broker delays nobody: wha
 """
 
 import threading
+import time
 from typing import Any
 
 import redis
@@ -17,6 +18,8 @@ from tasks import names
 # How long a ring silences the next ones, unless the one who answers takes the key away.
 SILENCE_MS = {Bell.CLAIM: 2000, Bell.RELAY: 150, Bell.RECONCILE: 1000}
 _TASKS = {Bell.CLAIM: names.CLAIM, Bell.RELAY: names.RELAY, Bell.RECONCILE: names.RECONCILE}
+
+PAUSE_S = 0.01  # rings of many commits in a row become one
 
 log = structlog.get_logger()
 
@@ -56,6 +59,7 @@ class RedisDoorbell:
                 if bell in self._wanted:
                     self._wanted.discard(bell)
                     self._ring_now(bell)
+            time.sleep(PAUSE_S)
 
     def _ring_now(self, bell: Bell) -> None:
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from app.database import rows
+from app.database import ids, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,10 @@ def all_of(connection: Connection, run_ids: Sequence[int]) -> dict[int, list[Att
     """The later attempts by run, in the order in which they were made."""
     result = connection.execute(
         text(
-            "SELECT run_id, partner, recall FROM dispatch_attempts WHERE run_id = ANY(:ids) ORDER BY run_id, nth"
+            "SELECT run_id, partner, recall FROM dispatch_attempts "
+            "WHERE run_id = ANY(CAST(:ids AS bigint[])) ORDER BY run_id, nth"
         ),
-        {"ids": list(run_ids)},
+        {"ids": ids(run_ids)},
     )
     made: dict[int, list[Attempt]] = {}
     for run_id, partner, recall in result:

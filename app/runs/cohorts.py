@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from app.database import rows
+from app.database import ids, rows
 from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verdict
 
 MIN_QUEUE_WAIT_S = 30.0
@@ -122,7 +122,7 @@ def claim(
         text("""
             WITH cohort AS (
                 INSERT INTO cohorts (id, saga, version, direction, lane, itinerary, members, size)
-                VALUES (time_id(), :saga, :version, :direction, :lane, :itinerary, :members, :size)
+                VALUES (time_id(), :saga, :version, :direction, :lane, :itinerary, CAST(:members AS bigint[]), :size)
                 RETURNING id, epoch
             ), slot AS (
                 UPDATE slots SET cohort_id = cohort.id FROM cohort WHERE slots.lane = :lane AND slots.n = :slot
@@ -130,7 +130,7 @@ def claim(
                 UPDATE lanes SET started_at = clock_timestamp() WHERE name = :lane
             ), runs AS (
                 UPDATE runs r SET state = 't', cohort_id = cohort.id, trail = r.trail || cohort.id
-                FROM cohort WHERE r.id = ANY(:members)
+                FROM cohort WHERE r.id = ANY(CAST(:members AS bigint[]))
             )
             SELECT id, epoch FROM cohort
         """),
@@ -140,7 +140,7 @@ def claim(
             "direction": first.direction,
             "lane": lane,
             "itinerary": list(stages),
-            "members": sorted(run.id for run in group),
+            "members": ids(sorted(run.id for run in group)),
             "size": len(group),
             "slot": slot,
         },
@@ -170,10 +170,10 @@ def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departu
             {"id": cohort.id, "lane": cohort.lane},
         )
         return False
-    members = "" if not gone else ", members = :members"
+    members = "" if not gone else ", members = CAST(:members AS bigint[])"
     connection.execute(
         text(f"UPDATE cohorts SET leg = leg + 1, progressed_at = clock_timestamp(){members} WHERE id = :id"),
-        {"id": cohort.id, **({"members": staying} if gone else {})},
+        {"id": cohort.id, **({"members": ids(staying)} if gone else {})},
     )
     return True
 
@@ -191,9 +191,9 @@ def branch_outcomes(
     result = connection.execute(
         text(
             "SELECT run_id, step, verdict, code, provider FROM outcomes "
-            "WHERE run_id = ANY(:members) AND cohort_id = :id AND step = ANY(:steps)"
+            "WHERE run_id = ANY(CAST(:members AS bigint[])) AND cohort_id = :id AND step = ANY(:steps)"
         ),
-        {"id": cohort.id, "steps": list(steps), "members": list(cohort.members)},
+        {"id": cohort.id, "steps": list(steps), "members": ids(cohort.members)},
     )
     by_run: dict[int, dict[int, Outcome]] = {}
     for run_id, step, verdict, code, provider in result:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from app.database import rows
+from app.database import ids, rows
 from app.runs.model import Cohort, Direction, LostCohort, Member, Outcome, Outcomes, StepPassed
 
 LEASE_S = 3.0
@@ -111,9 +111,9 @@ def members(
             "SELECT r.id, r.order_id, r.tenant_id, r.done, r.touched, r.undone, "
             f"{attempts}, r.generation, r.not_after, r.failure{columns}{details} "
             f"FROM runs r {orders}{laterals} "
-            "WHERE r.id = ANY(:ids) AND r.cohort_id = :cohort ORDER BY r.id"
+            "WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.cohort_id = :cohort ORDER BY r.id"
         ),
-        {"ids": list(cohort.members), "cohort": cohort.id},
+        {"ids": ids(cohort.members), "cohort": cohort.id},
     )
     names = [*reads, *(name for name, _ in uses)]
     return [_member(tuple(row), names) for row in result]
