@@ -1,5 +1,6 @@
 """The relay: takes each sink on from its own place in the log; a sink that is away delays nobody else."""
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
@@ -12,6 +13,7 @@ from app.outbox.port import Sink, SinkAway
 
 BATCH = 2000
 LEASE_S = 2.0
+LOOK_EVERY_S = 1.0
 REPUBLISHED_AFTER_LOSS = timedelta(hours=1)
 
 log = structlog.get_logger()
@@ -25,10 +27,20 @@ class Relay:
     """Publishes for one sink. Any number may run: a lease lets one at a time work, and order is the sink's own."""
 
     def __init__(
-        self, engine: Engine, sink: Sink, *, holder: str, observe: Callable[[Sequence[Event]], None] = _nobody
+        self,
+        engine: Engine,
+        sink: Sink,
+        *,
+        holder: str,
+        observe: Callable[[Sequence[Event]], None] = _nobody,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
-        """:param observe: is shown each event once, when the sink has taken it for the first time"""
+        """
+        :param observe: is shown each event once, when the sink has taken it for the first time
+        :param look_every_s: how often an idle relay looks whether the sink still has what it had
+        """
         self._engine, self._sink, self._holder, self._observe = engine, sink, holder, observe
+        self._look_every_s, self._looked_at = look_every_s, 0.0
 
     def run_once(self) -> int:
         """
@@ -38,39 +50,45 @@ class Relay:
         """
         name = f"relay:{self._sink.name}"
         with self._engine.begin() as connection:
-            kept = self._waiting(connection)
-            if kept is None:
-                return 0
-            # what is lost of a lease or a position in a crash of Postgres is only done again
-            connection.execute(text("SET LOCAL synchronous_commit = off"))
-            fence = leases.take(connection, name, holder=self._holder, for_s=LEASE_S)
-        if fence is None:
-            return 0
+            pos, day, head = self._place(connection)
         try:
-            return self._publish(name, fence, *kept)
+            if head <= pos and not self._was_emptied(pos):
+                return 0
+            with self._engine.begin() as connection:
+                # what is lost of a lease or a position in a crash of Postgres is only done again
+                connection.execute(text("SET LOCAL synchronous_commit = off"))
+                fence = leases.take(connection, name, holder=self._holder, for_s=LEASE_S)
+            return 0 if fence is None else self._publish(name, fence, pos, day)
         except SinkAway as error:
             log.warning("sink-away", sink=self._sink.name, reason=str(error.__cause__ or error))
             return 0
         except leases.LeaseLost:
-            return (
-                0  # it took longer than the lease; the sink has taken the events, another keeps the account
-            )
+            # it took longer than the lease; the sink has taken the events, another keeps the account
+            return 0
 
-    def _waiting(self, connection: Connection) -> tuple[int, date] | None:
-        """The sink's place in the log, if there is anything after it."""
+    def _place(self, connection: Connection) -> tuple[int, date, int]:
+        """The sink's place in the log, and the log's end."""
         row = connection.execute(
             text(
                 "SELECT s.pos, s.day, q.pos AS head FROM outbox_sequencer q LEFT JOIN sinks s ON s.name = :name"
             ),
             {"name": self._sink.name},
         ).one()
-        if row.pos is None:
-            connection.execute(
-                text("INSERT INTO sinks (name, day) VALUES (:name, '-infinity') ON CONFLICT DO NOTHING"),
-                {"name": self._sink.name},
-            )
-            return None
-        return (row.pos, row.day) if row.head > row.pos else None
+        if row.pos is not None:
+            return row.pos, row.day, row.head
+        connection.execute(
+            text("INSERT INTO sinks (name, day) VALUES (:name, '-infinity') ON CONFLICT DO NOTHING"),
+            {"name": self._sink.name},
+        )
+        return 0, date.min, row.head
+
+    def _was_emptied(self, pos: int) -> bool:
+        """Whether the sink lacks what it once had; asked now and then, when there is nothing else to do."""
+        if time.monotonic() - self._looked_at < self._look_every_s:
+            return False
+        self._looked_at = time.monotonic()
+        held = self._sink.position()
+        return held is not None and held < pos
 
     def _publish(self, lease: str, fence: int, pos: int, day: date) -> int:
         held = self._sink.position()

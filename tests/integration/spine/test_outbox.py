@@ -68,7 +68,7 @@ def relayed(relay: Relay) -> int:
 
 @pytest.fixture
 def relay(db: Database, client: "redis.Redis[bytes]") -> Relay:
-    made = Relay(db, RedisStream(client), holder="one")
+    made = Relay(db, RedisStream(client), holder="one", look_every_s=0)
     made.run_once()  # makes itself known
     return made
 
@@ -246,6 +246,19 @@ def test_a_stream_that_was_deleted_is_filled_again_under_the_same_ids(
 
     assert client.xrange(STREAM)[:2] == before
     assert [pos for pos, _ in stream(client)] == [1, 2, 3]
+
+
+def test_a_stream_that_was_deleted_is_filled_again_though_nothing_new_happens(
+    db: Database, relay: Relay, client: "redis.Redis[bytes]"
+) -> None:
+    written(db, "a", "b")
+    relayed(relay)
+    before = client.xrange(STREAM)
+    client.delete(STREAM)
+
+    relayed(relay)
+
+    assert client.xrange(STREAM) == before
 
 
 def test_what_an_emptied_sink_never_had_is_published_however_old(
