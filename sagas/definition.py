@@ -85,6 +85,7 @@ class Step:
     :param emits: whether it writes events
     :param time_limit_s: an execution that takes longer is interrupted, and 5 s later killed
     :param give_up_code: the code under which a run is parked when the step, past the pivot, is given up
+    :param unskippable: why an operator may not leave it out; the pivot and steps that others use need not say
     """
 
     name: str
@@ -98,6 +99,7 @@ class Step:
     emits: bool = False
     time_limit_s: float = 20.0
     give_up_code: str = "gave-up"
+    unskippable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

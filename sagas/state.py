@@ -1,6 +1,7 @@
 """How a run moves after a stage: a pure decision from what its steps answered."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from app.runs.cohorts import Waiting
 from app.runs.model import (
@@ -52,6 +53,11 @@ def due_for(member: Member, step: int, direction: Direction) -> bool:
     if direction is Direction.FORWARD:
         return not member.done >> step & 1
     return bool(member.touched >> step & 1 and not member.undone >> step & 1)
+
+
+def remembering(member: Member, step: int) -> Member:
+    """The member as the step sees it: one that was here before, in whatever cohort, may have called somebody."""
+    return replace(member, attempts=1) if member.touched >> step & 1 and not member.attempts else member
 
 
 def decide(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]) -> Departure | None:
