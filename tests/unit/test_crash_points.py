@@ -7,7 +7,6 @@ from pathlib import Path
 
 from app.crash_points import Point
 
-
 PROGRAM = """
 import sys
 from pathlib import Path
