@@ -167,6 +167,16 @@ class Engine:
                 self._send(lost.claimed, leg=lost.leg)
         return len(adopted)
 
+    def carrier_died(self, cohort_id: int, epoch: int, step: int | None) -> None:
+        """
+        Send a cohort again at once: the process that executed this step, or was about to, is surely dead.
+
+        :param step: None if it died in a join
+        """
+        with self._ports.engine.begin() as connection:
+            cohorts.forget_carrier(connection, cohort_id, epoch=epoch, step=step)
+        self.sweep()
+
     def _take_apart(self, claimed: Claimed) -> None:
         """Processes die or hang with this cohort: its members go on in smaller ones, a lone one is parked."""
         log.error("cohort-taken-apart", cohort_id=claimed.id)
