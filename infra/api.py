@@ -25,6 +25,7 @@ from infra.settings import Settings
 from infra.wiring import doorbell, redis_client
 from sagas.all import SAGAS
 from sagas.fulfill_order import FULFILL_ORDER
+from sagas.operations import Operations
 from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
@@ -137,6 +138,7 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
         readiness=partial(readiness, db, clients),
         metrics=partial(exposition.expose, db, clients["redis-broker"]),
         shedding=pressure.retry_after_s,
+        runs=Operations(db, SAGAS, doorbell(settings, celery_application(_no_tasks_here))),
     )
 
 
