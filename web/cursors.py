@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+from dataclasses import replace
+from datetime import UTC
 
 import msgspec
 
@@ -33,7 +35,12 @@ def decode(cursor: str) -> Position:
 
     :raises InvalidQuery: for anything else
     """
+    unknown = InvalidQuery([Fault("/cursor", "unknown-cursor", "is not a cursor of this list")])
     try:
-        return _decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
-        raise InvalidQuery([Fault("/cursor", "unknown-cursor", "is not a cursor of this list")]) from None
+        position = _decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        position = replace(position, created_at=position.created_at.astimezone(UTC))
+    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError, OverflowError):
+        raise unknown from None
+    if not position.order_id.isprintable():
+        raise unknown
+    return position
