@@ -32,10 +32,14 @@ def decode(cursor: str, form: type[T]) -> T:
     Read what `encode` wrote.
 
     :param form: of positions in this list
-
     :raises InvalidQuery: for anything else
     """
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=form)
     except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
-        raise InvalidQuery([Fault("/cursor", "unknown-cursor", "is not a cursor of this list")]) from None
+        raise unknown() from None
+
+
+def unknown() -> InvalidQuery:
+    """What is said of a cursor that is not one of ours."""
+    return InvalidQuery([Fault("/cursor", "unknown-cursor", "is not a cursor of this list")])

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask
@@ -27,6 +28,7 @@ Send = Callable[[Message], Awaitable[None]]
 SubmitFor = Callable[[NewOrder, object, Tell], None]
 
 PATH = "/v1/orders"
+_ASCII = bytes(range(128))
 _FIXED_HEADERS = [
     (b"content-type", b"application/json"),
     *((name.lower().encode(), value.encode()) for name, value in observation.SECURITY_HEADERS),
@@ -47,15 +49,15 @@ class HotLane:
         if is_submission and self._services.shedding() is None:
             await self._submit(scope, receive, send)
         else:
-            await self._rest(scope, receive, send)
+            await self._rest(_with_ascii_query(scope), receive, send)
 
     async def _submit(self, scope: Message, receive: Receive, send: Send) -> None:
         started = perf_counter()
         body = await _read(receive)
-        new = self._read_order(scope, body)
+        new = self._read_order(scope, body) if len(body) <= submissions.BODY_LIMIT_BYTES else None
         accepted = await self._accept(new) if new else None
         if accepted is None:
-            await self._rest(_with_length(scope, body), _replaying(body), send)
+            await self._rest(_with_length(_with_ascii_query(scope), body), _replaying(body), send)
             return
         answer, headers = representations.accepted_parts(accepted)
         own = [(name.lower().encode(), value.encode()) for name, value in headers]
@@ -109,6 +111,12 @@ async def _read(receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
     return b"".join(parts)
+
+
+def _with_ascii_query(scope: Message) -> Message:
+    """The request as the bridge to Flask can read it: what is not ASCII in its query stands escaped."""
+    query: bytes = scope.get("query_string", b"")
+    return scope if query.isascii() else {**scope, "query_string": quote_from_bytes(query, _ASCII).encode()}
 
 
 def _with_length(scope: Message, body: bytes) -> Message:

@@ -1,5 +1,7 @@
 """The query string of the order list; its schema is the documented one."""
 
+from dataclasses import replace
+from datetime import UTC
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -30,18 +32,28 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
 
     def filter(self) -> OrderFilter:
+        """:raises InvalidQuery: when a time lies outside of the calendar"""
         return OrderFilter(
             status=self.status,
             customer_id=self.customer_id,
             restaurant_id=self.restaurant_id,
             external_order_id=self.external_order_id,
-            created_from=self.created_from,
-            created_until=self.created_until,
+            created_from=_utc("created_from", self.created_from),
+            created_until=_utc("created_until", self.created_until),
         )
 
     def after(self) -> Position | None:
         """:raises InvalidQuery: when the cursor is not one of ours"""
-        return cursors.decode(self.cursor, Position) if self.cursor is not None else None
+        if self.cursor is None:
+            return None
+        found = cursors.decode(self.cursor, Position)
+        try:
+            position = replace(found, created_at=found.created_at.astimezone(UTC))
+        except OverflowError:
+            raise cursors.unknown() from None
+        if not position.order_id.isprintable():
+            raise cursors.unknown()
+        return position
 
 
 def order_list() -> ListQuery:
@@ -63,3 +75,13 @@ def read(query: type[Q]) -> Q:
         return msgspec.convert({name: values[0] for name, values in given.items()}, query, strict=False)
     except msgspec.ValidationError as wrong:
         raise InvalidQuery([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
+
+
+def _utc(name: str, moment: Moment | None) -> Moment | None:
+    """The moment with an offset that Postgres knows: it takes none above 15:59."""
+    try:
+        return moment and moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidQuery(
+            [Fault(f"/{name}", "out-of-range", "lies outside of any calendar in use")]
+        ) from None

@@ -8,7 +8,7 @@ unique index could.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import uuid_utils
@@ -176,8 +176,9 @@ def _row(order_id: str, new: NewOrder) -> dict[str, Any]:
         "currency": order.currency,
         "fees": order.fees or None,
         "external_order_id": order.external_order_id,
-        "window_from": window.start if window else None,
-        "window_until": window.until if window else None,
+        # in UTC: Postgres takes no offset above 15:59
+        "window_from": window.start.astimezone(UTC) if window else None,
+        "window_until": window.until.astimezone(UTC) if window else None,
         "channel_preference": order.channel_preference,
         "notes": order.notes,
     }

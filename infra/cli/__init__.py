@@ -1,7 +1,7 @@
 """
 The command ``uoop``. A module here is a group of commands; registering one is one line below.
 
-What the platform foresees becomes one line on stderr and exit code 2.
+What the platform foresees, and what the system refuses, becomes one line on stderr and exit code 2.
 """
 
 import sys
@@ -27,4 +27,10 @@ def main() -> None:
         app()
     except errors.UoopError as error:
         print(f"uoop: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # a folder that cannot be used, a full disk: nothing that a traceback explains
+        print(
+            f"uoop: {error.filename}: {error.strerror}" if error.filename else f"uoop: {error}",
+            file=sys.stderr,
+        )
         sys.exit(2)

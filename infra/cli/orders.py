@@ -73,8 +73,7 @@ def trace(order_id: _Id) -> None:
     settings = running.connected(Settings.load())
     engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
     try:
-        with engine.connect() as connection:
-            told = story.of(connection, order_id)
+        told = database.read(engine, lambda connection: story.of(connection, order_id))
     finally:
         engine.dispose()
     if told is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg2
 import pytest
@@ -61,6 +61,15 @@ def test_an_order_for_later_starts_at_once_and_has_its_time_from_its_release_on(
 
     assert (saga, is_due) == ("fulfill-scheduled-order", True)
     assert not_after == start - LEAD + timedelta(seconds=900)
+
+
+def test_a_window_with_any_offset_is_stored(world: World) -> None:
+    zone = timezone(timedelta(hours=23, minutes=59))
+    start = (datetime.now(UTC) + timedelta(hours=3)).astimezone(zone)
+
+    world.submit([submission(requested_window=Window(start=start, until=start + timedelta(hours=1)))])
+
+    assert world.one("SELECT window_from FROM uoop_orders") == start
 
 
 def test_racing_submissions_of_one_key_give_one_order(world: World, commits: Sequence[GroupCommit]) -> None:

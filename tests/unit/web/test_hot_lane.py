@@ -1,0 +1,138 @@
+"""The hot lane answers as Flask alone would."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from fake_platform import TOKEN, Platform
+
+from app.orders.group_commit import Tell
+from app.orders.model import KeyReused, NewOrder
+from web.app import create_app
+from web.description import examples
+from web.hot_lane import HotLane
+from web.submissions import BODY_LIMIT_BYTES
+
+GOOD = json.dumps(examples.ORDER).encode()
+HEADERS = {
+    "authorization": f"Bearer {TOKEN}",
+    "idempotency-key": "k-1",
+    "content-type": "application/json",
+}
+VARYING = {"date", "content-length"}
+
+Answer = tuple[int, dict[str, str], dict[str, Any]]
+
+
+def hot_lane(platform: Platform) -> HotLane:
+    services = platform.services()
+
+    def submit_for(new: NewOrder, asker: object, tell: Tell) -> None:
+        future = platform.accept(new)
+        tell([(asker, future.exception() or future.result())])
+
+    return HotLane(create_app(services), services, submit_for, threads=2)
+
+
+def ask(
+    app: HotLane,
+    body: bytes,
+    *,
+    method: str = "POST",
+    query: bytes = b"",
+    part: int = 1 << 30,
+    **changes: str,
+) -> Answer:
+    """Make a request as an ASGI server does; the body comes in parts of that size."""
+    headers = HEADERS | {name.replace("_", "-"): value for name, value in changes.items()}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": "/v1/orders",
+        "query_string": query,
+        "http_version": "1.1",
+        "headers": [
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+            (b"content-length", b"%d" % len(body)),
+        ],
+    }
+    parts = [body[at : at + part] for at in range(0, max(len(body), 1), part)]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 10))
+    told = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    answer = json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+    answer.pop("trace_id", None)
+    return sent[0]["status"], {name: told[name] for name in told.keys() - VARYING}, answer
+
+
+def ask_flask(
+    platform: Platform, body: bytes, *, method: str = "POST", query: bytes = b"", **changes: str
+) -> Answer:
+    headers = HEADERS | {name.replace("_", "-"): value for name, value in changes.items()}
+    answer = (
+        create_app(platform.services())
+        .test_client()
+        .open("/v1/orders", method=method, data=body, headers=headers, query_string=query.decode("latin-1"))
+    )
+    told = {name.lower(): value for name, value in answer.headers}
+    document = answer.get_json(force=True)
+    document.pop("trace_id", None)
+    return answer.status_code, {name: told[name] for name in told.keys() - VARYING}, document
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "changes"),
+    [
+        (202, GOOD, {}),
+        (202, GOOD, {"content_type": "application/json; charset=utf-8"}),
+        (202, GOOD.ljust(BODY_LIMIT_BYTES), {}),
+        (413, GOOD.ljust(BODY_LIMIT_BYTES + 1), {}),
+        (413, GOOD.ljust(3 * BODY_LIMIT_BYTES), {}),
+        (400, b"{", {}),
+        (422, b"{}", {}),
+        (400, GOOD, {"idempotency_key": "a b"}),
+        (401, GOOD, {"authorization": "Bearer nobody"}),
+        (415, GOOD, {"content_type": "text/plain"}),
+        (415, GOOD, {"content_encoding": "gzip"}),
+    ],
+)
+@pytest.mark.parametrize("part", [64 * 1024, 1 << 30])
+def test_answers_are_those_of_flask_alone(
+    platform: Platform, status: int, body: bytes, changes: dict[str, str], part: int
+) -> None:
+    answer = ask(hot_lane(platform), body, part=part, **changes)
+
+    assert answer == ask_flask(platform, body, **changes)
+    assert answer[0] == status
+
+
+def test_a_refusal_is_told_as_flask_tells_it(platform: Platform) -> None:
+    platform.outcome = KeyReused()
+
+    answer = ask(hot_lane(platform), GOOD)
+
+    assert answer == ask_flask(platform, GOOD)
+    assert answer[2]["code"] == "idempotency-key-reused"
+
+
+def test_an_overload_is_told_before_the_body_is_read(platform: Platform) -> None:
+    platform.wait_s = 2.0
+
+    answer = ask(hot_lane(platform), GOOD)
+
+    assert answer == ask_flask(platform, GOOD)
+    assert (answer[0], platform.accepted) == (503, [])
+
+
+def test_a_query_beyond_ascii_is_refused_not_a_failure(platform: Platform) -> None:
+    status, _, answer = ask(hot_lane(platform), b"", method="GET", query="cursor=\u00e9".encode())
+
+    assert (status, answer["code"]) == (400, "invalid-query")
