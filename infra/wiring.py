@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from functools import partial
 
@@ -31,6 +32,8 @@ from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
+
+TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
 
 
 def redis_client(url: str) -> "redis.Redis":
@@ -71,9 +74,20 @@ def services(settings: Settings, app: Celery) -> Services:
 
 
 def messages_may_be_lost(settings: Settings) -> None:
-    """A worker died with messages in its hands: the sweep shall send again what nobody is executing."""
-    client = redis_client(settings.broker_url.get_secret_value())
-    CeleryCarrier(Celery(), client, SAGAS).forget()
+    """
+    A worker died with messages in its hands: the sweep shall send again what nobody is executing.
+
+    Said again until Redis has taken it: a Redis that refuses to write is what workers die of.
+    """
+    carrier = CeleryCarrier(Celery(), redis_client(settings.broker_url.get_secret_value()), SAGAS)
+    until = time.monotonic() + TOLD_WITHIN_S
+    while True:
+        try:
+            return carrier.forget()
+        except redis.RedisError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(TELL_EVERY_S)
 
 
 def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell) -> Ports:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.outbox.relay import Relay
 from sagas.engine import Engine
-from tasks import broker_guard
+from tasks import broker_guard, unreadable_messages
 from tasks.doorbell import RedisDoorbell
 
 log = structlog.get_logger()
@@ -69,6 +69,7 @@ class ControlTask(ServiceTask):
 def application(services_factory: Callable[[], Services], **configuration: Any) -> Celery:
     """The Celery application; `services_factory` is called once in each worker process."""
     broker_guard.install()
+    unreadable_messages.install()
     app = Celery("uoop", task_cls=ServiceTask, include=["tasks.steps", "tasks.control"])
     app.config_from_object("celeryconfig")
     app.conf.update(configuration)
