@@ -30,6 +30,7 @@ def engine(url: str, *, pool_size: int) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,  # they hold what customers sent, and errors are logged
         pool_recycle=1800,
         connect_args={"connect_timeout": 5, "options": options, "application_name": "uoop"},
     )

@@ -54,6 +54,22 @@ def doorbell(settings: Settings, app: Celery) -> RedisDoorbell:
     return RedisDoorbell(redis_client(settings.broker_url.get_secret_value()), app)
 
 
+def known_providers(settings: Settings) -> registry.Registry:
+    """
+    The providers of the providers file.
+
+    :raises ProvidersFileError: if the file cannot be used, or has not one payment provider and one restaurant
+    """
+    providers = registry.load(settings.providers)
+    for kind in (Kind.PAYMENT, Kind.RESTAURANT):
+        if len(providers.of_kind(kind)) != 1:
+            raise registry.ProvidersFileError(
+                f"providers file {settings.providers}: needs one provider of kind {kind}, "
+                f"and has {len(providers.of_kind(kind))}"
+            )
+    return providers
+
+
 def services(settings: Settings, app: Celery) -> Services:
     """All that tasks call."""
     db = database.engine(settings.database_url.get_secret_value(), pool_size=4)
@@ -91,7 +107,7 @@ def messages_may_be_lost(settings: Settings) -> None:
 
 
 def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell) -> Ports:
-    providers = registry.load(settings.providers)
+    providers = known_providers(settings)
     delivery = providers.of_kind(Kind.DELIVERY)
     (payment,) = providers.of_kind(Kind.PAYMENT)
     (restaurants,) = providers.of_kind(Kind.RESTAURANT)

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated
 
@@ -10,11 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.providers.registry import ProvidersFileError
 from infra import running, wiring
 from infra import settings as settings_module
-from infra.settings import Settings
+from infra.settings import Settings, SettingsRefused
+from infra.stack import processes
+from infra.supervisor import Process, state
 from infra.supervisor import logs as process_logs
-from infra.supervisor import state
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +37,7 @@ def up(
     else:
         running.up(
             chosen,
+            processes=_processes,
             on_unclean_worker_death=wiring.messages_may_be_lost,
             on_ready=_say_ready,
             tell=_say,
@@ -81,6 +85,15 @@ def logs(
 def settings() -> None:
     """Print every setting as a Markdown table."""
     print(settings_module.table(), end="")
+
+
+def _processes(settings: Settings) -> Sequence[Process]:
+    """The platform's processes; a providers file that no worker could use is told before they start."""
+    try:
+        wiring.known_providers(settings)
+    except ProvidersFileError as error:
+        raise SettingsRefused(providers=str(error)) from error
+    return processes(settings)
 
 
 def _shown(row: state.Row) -> dict[str, object]:

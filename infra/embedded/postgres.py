@@ -48,8 +48,9 @@ _CONF: dict[str, str] = {
     "autovacuum_analyze_threshold": "20000",
     "autovacuum_analyze_scale_factor": "0.5",
     "autovacuum_vacuum_cost_limit": "2000",
-    "log_min_duration_statement": "1s",
-    "log_parameter_max_length": "0",  # parameters hold what customers sent
+    # No statement is logged: the client writes into it what customers sent.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "log_line_prefix": "'%m [%p] '",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",

@@ -10,6 +10,7 @@ import pytest
 import redis as redis_client
 import sqlalchemy
 
+from app import database
 from infra import kept
 from infra.embedded import binaries, postgres, redis
 from infra.embedded.errors import CannotEmbed
@@ -45,6 +46,26 @@ def test_postgres_is_set_as_meant(database_url):
         connection.engine.dispose()
 
     assert shown == {"server_encoding": "UTF8", "synchronous_commit": "on", "track_commit_timestamp": "on"}
+
+
+def test_neither_postgres_nor_an_error_tells_what_customers_sent(home):
+    server = postgres.prepare(home)
+    with running(server, home):
+        postgres.wait_ready(server.url, 60)
+        engine = database.engine(server.url, pool_size=1)
+        with pytest.raises(sqlalchemy.exc.DataError) as raised, engine.connect() as connection:
+            connection.execute(
+                sqlalchemy.text(
+                    "SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r(at timestamptz, address text)"
+                ),
+                {"rows": database.rows([{"at": "x", "address": "Road 12"}])},
+            )
+        engine.dispose()
+
+    assert "Road 12" not in str(raised.value)
+    log = (home / "server.log").read_text()
+    assert "invalid input syntax" in log
+    assert "Road 12" not in log
 
 
 def test_a_killed_postgres_starts_again_with_its_data_and_address(home):
