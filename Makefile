@@ -8,10 +8,10 @@ export PIP_ROOT_USER_ACTION := ignore
 PIP := $(VENV)/bin/python -m pip --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test lint lock clean
+.PHONY: help setup run up down test faults faults-quick lint lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 setup: $(VENV)/.runtime ## Make the environment (.venv, with the uoop command in it)
 
@@ -26,6 +26,12 @@ down: $(VENV)/.runtime ## Stop everything
 
 test: $(VENV)/.dev ## Run all tests, with their own Postgres, Redis and processes
 	@$(VENV)/bin/python -m pytest
+
+faults: $(VENV)/.dev ## Every fault once, under load (LONG=1: at random for UOOP_FAULT_MINUTES, 60)
+	@$(VENV)/bin/python tests/faults/run_faults.py $(if $(LONG),--long)
+
+faults-quick: $(VENV)/.dev ## The faults that `make test` runs too
+	@$(VENV)/bin/python tests/faults/run_faults.py --quick
 
 lint: $(VENV)/.dev ## Run the linters: ruff, mypy, import-linter
 	@$(VENV)/bin/ruff check

@@ -15,6 +15,7 @@ task_create_missing_queues = True
 task_routes = {
     names.CLAIM: {"queue": names.CONTROL},
     names.SWEEP: {"queue": names.CONTROL},
+    names.CARRIER_DIED: {"queue": names.CONTROL},
     names.RECONCILE: {"queue": names.CONTROL},
     names.MAINTAIN: {"queue": names.CONTROL},
     names.RELAY: {"queue": names.OUTBOX},

@@ -12,7 +12,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import database
+from app import crash_points, database
 from app.orders import queries
 from app.orders.accept import StartWith
 from app.orders.group_commit import GroupCommit
@@ -148,6 +148,8 @@ def _no_tasks_here() -> TaskServices:
 
 settings = Settings.load()
 logs.configure(settings.log_level)
+if settings.crash_points:
+    crash_points.arm(settings.home / "crash-points")
 _commit = group_commit(settings)
 _services = services(settings, _commit)
 application = create_app(_services)

@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     sandbox_port: int = Field(
         default=0, ge=0, le=65535, description="Port of the provider sandbox, on loopback"
     )
+    crash_points: bool = Field(
+        default=False,
+        description="Whether a file in `$UOOP_HOME/crash-points` kills, once, the process that reaches the point "
+        "it names; for fault tests",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level logged"
     )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from celery.signals import setup_logging, worker_process_init
 
+from app import crash_points
 from app.optimization.assign import assign
 from app.optimization.model import Problem
 from infra import logs
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from celery import Celery
 
 settings = Settings.load()
+if settings.crash_points:
+    crash_points.arm(settings.home / "crash-points")
 
 
 @setup_logging.connect

@@ -69,9 +69,9 @@ class Retry:
     cap_s: float = 8.0
 
     def backoff_s(self, attempt: int, *, chance: float | None = None) -> float:
-        """Seconds to wait after the `attempt`-th failure (from 1), between half and all of the doubled step."""
+        """Seconds to wait after the `attempt`-th failure (from 1): by chance up to the doubled step."""
         ceiling = min(self.cap_s, self.first_s * 2.0 ** (attempt - 1))
-        return ceiling * (0.5 + 0.5 * (random.random() if chance is None else chance))  # noqa: S311 (not a secret)
+        return ceiling * (random.random() if chance is None else chance)  # noqa: S311 (not a secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app import crash_points
+from app.crash_points import Point
 from app.doorbell import Bell, Doorbell
 from app.runs import cohorts, executions
 from app.runs.cohorts import Claimed
@@ -102,7 +104,7 @@ class Engine:
         outcomes = {**outcomes, **result.outcomes}
         branches = len(saga.travelled(cohort.direction)[stage]) > 1
         try:
-            return self._patiently(
+            goes_on = self._patiently(
                 lambda: self._finish(
                     cohort, saga, step, executor, members, Result(outcomes, result.record), branches
                 )
@@ -110,6 +112,8 @@ class Engine:
         except LostCohort:
             # the commit's answer may have been lost, not the commit
             return self._patiently(lambda: self._was_mine(cohort, step, executor))
+        crash_points.reach(Point.AFTER_COMMIT, saga.steps[step].name, cohort.direction.name.lower())
+        return goes_on
 
     def join(self, cohort_id: int, epoch: int, stage: int) -> bool:
         """
@@ -118,11 +122,13 @@ class Engine:
         :return: whether the carrier goes on
         """
         try:
-            return self._patiently(lambda: self._join(cohort_id, epoch, stage))
+            goes_on = self._patiently(lambda: self._join(cohort_id, epoch, stage))
         except StepPassed:
             return True
         except LostCohort:
             return False
+        crash_points.reach(Point.JOIN_AFTER_COMMIT)
+        return goes_on
 
     def claim(self) -> float | None:
         """
@@ -143,6 +149,7 @@ class Engine:
                     interval_s=self._limits.lane_interval_s,
                 )
             if claimed:
+                crash_points.reach(Point.CLAIM_AFTER_COMMIT)
                 self._send(claimed, leg=0)
             waits.append(self._limits.lane_interval_s)
         return min(waits, default=None)
@@ -159,6 +166,16 @@ class Engine:
                 log.warning("cohort-resent", cohort_id=lost.claimed.id, epoch=lost.claimed.epoch)
                 self._send(lost.claimed, leg=lost.leg)
         return len(adopted)
+
+    def carrier_died(self, cohort_id: int, epoch: int, step: int | None) -> None:
+        """
+        Send a cohort again at once: the process that executed this step, or was about to, is surely dead.
+
+        :param step: None if it died in a join
+        """
+        with self._ports.engine.begin() as connection:
+            cohorts.forget_carrier(connection, cohort_id, epoch=epoch, step=step)
+        self.sweep()
 
     def _take_apart(self, claimed: Claimed) -> None:
         """Processes die or hang with this cohort: its members go on in smaller ones, a lone one is parked."""
@@ -213,9 +230,12 @@ class Engine:
         call = Call(
             patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
         )
-        return isolation.act(
+        crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
+        result = isolation.act(
             lambda part, sure: action(self._ports, replace(call, sure=sure), part), members, sure=call.sure
         )
+        crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
+        return result
 
     def _finish(
         self,

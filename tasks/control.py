@@ -30,6 +30,13 @@ def sweep(self: ControlTask, **_: object) -> None:
     self.services.engine.sweep()
 
 
+@shared_task(name=names.CARRIER_DIED, bind=True, base=ControlTask)
+def carrier_died(
+    self: ControlTask, *, cohort_id: int, epoch: int, step: int | None = None, **_: object
+) -> None:
+    self.services.engine.carrier_died(cohort_id, epoch, step)
+
+
 @shared_task(name=names.RELAY, bind=True, base=ControlTask)
 def relay(self: ControlTask, **_: object) -> None:
     """Publish, and if there was anything, stay until the door has been quiet for a moment."""

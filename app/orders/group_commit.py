@@ -10,7 +10,8 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from app import errors
+from app import crash_points, errors
+from app.crash_points import Point
 from app.doorbell import Bell, Doorbell
 from app.orders import accept
 from app.orders.accept import Answer, StartWith
@@ -91,6 +92,7 @@ class GroupCommit:
                 return [CannotAccept()]
             half = len(batch) // 2
             return [*self._commit(batch[:half]), *self._commit(batch[half:])]
+        crash_points.reach(Point.ACCEPT_AFTER_COMMIT)
         self._doorbell.ring(Bell.CLAIM)
         self._doorbell.ring(Bell.RELAY)
         return answers

@@ -7,7 +7,8 @@ from datetime import date, timedelta
 import structlog
 from sqlalchemy import Connection, Engine, text
 
-from app import leases
+from app import crash_points, leases
+from app.crash_points import Point
 from app.outbox.model import Event
 from app.outbox.port import Sink, SinkAway
 
@@ -100,6 +101,7 @@ class Relay:
         if not events:
             return 0  # dropped by age, before this sink had them
         self._sink.publish(events)
+        crash_points.reach(Point.RELAY_AFTER_PUBLISH)
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             leases.check(connection, lease, fence=fence)

@@ -266,6 +266,21 @@ def mark_sent(connection: Connection, cohort_id: int, *, epoch: int, incarnation
     )
 
 
+def forget_carrier(connection: Connection, cohort_id: int, *, epoch: int, step: int | None) -> None:
+    """Give up a cohort's carrier: what it was executing runs out now, and the next sweep adopts the cohort."""
+    connection.execute(
+        text(
+            "UPDATE executions SET lease_until = '-infinity' "
+            "WHERE cohort_id = :id AND epoch = :epoch AND step = :step AND finished_at IS NULL"
+        ),
+        {"id": cohort_id, "epoch": epoch, "step": step},
+    )
+    connection.execute(
+        text("UPDATE cohorts SET incarnation = '' WHERE id = :id AND epoch = :epoch AND ended_at IS NULL"),
+        {"id": cohort_id, "epoch": epoch},
+    )
+
+
 def _take(connection: Connection, lane: str, size: int) -> list[Waiting]:
     """Due runs of the lane, locked: an equal share per waiting tenant first, then whoever waits longest."""
     tenants = connection.execute(

@@ -21,6 +21,7 @@ _DEFAULT_SECONDS = 30.0
 
 class Name(StrEnum):
     REFUSE = "refuse"  # the business says no
+    KEEP = "keep"  # works, but takes nothing back
     FAIL = "fail"  # an error without an effect
     SLOW = "slow"  # waits, then does the work and answers
     HANG = "hang"  # no effect and never an answer
@@ -56,10 +57,14 @@ class Control:
 
     def next_call(self) -> Behavior | None:
         """What hits this call as a whole."""
-        return None if self.refuses() else self._drawn()
+        return None if self.refuses() or self.keeps() else self._drawn()
 
     def refuses(self) -> bool:
         return self._told is not None and self._told.behavior is Name.REFUSE
+
+    def keeps(self) -> bool:
+        """Whether it refuses every undoing."""
+        return self._told is not None and self._told.behavior is Name.KEEP
 
     def refuses_next_item(self) -> bool:
         return self.refuses() and self._drawn() is not None

@@ -48,7 +48,7 @@ class Endpoint:
                 return self._done_single(item, frozenset({key}))
             return _behave(call or magic, lambda: self._done_single(item, refused))
         asked = msgspec.convert({"key": key}, Asked)
-        answer = self._effects.undo if method == "DELETE" else self._effects.find
+        answer = self._undo if method == "DELETE" else self._effects.find
         return _behave(call, lambda: _single(answer([asked.key])[0]))
 
     def bulk(self, verb: str, body: bytes) -> Reply | Awaitable[Reply]:
@@ -60,8 +60,13 @@ class Endpoint:
             items = self._read_items.decode(body).items
             return _behave(call, lambda: self._done_bulk(items))
         keys = [asked.key for asked in _READ_ASKED.decode(body).items]
-        answer = self._effects.undo if verb == "undo" else self._effects.find
+        answer = self._undo if verb == "undo" else self._effects.find
         return _behave(call, lambda: _bulk(answer(keys)))
+
+    def _undo(self, keys: Sequence[str]) -> list[Outcome]:
+        if self._control.keeps():
+            return [Outcome(key, "refused", reason="kept") for key in keys]
+        return self._effects.undo(keys)
 
     def _done_single(self, item: Item, refused: frozenset[str]) -> Response:
         before = self._effects.last_seq

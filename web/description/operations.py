@@ -166,6 +166,18 @@ ORDER = Blueprint.doc(
         **problems_of("order-not-found", "no-such-path", *READING),
     },
 )
+CANCEL = Blueprint.doc(
+    operationId="cancelOrder",
+    summary="Cancel an order",
+    description="Everything that has been begun is undone. Once a delivery partner has been asked it is too late.",
+    security=[{"ApiKey": []}],
+    responses={
+        "202": answer("It will be undone.", "Cancelling", examples.CANCELLING, ["Location", "Retry-After"]),
+        **problems_of(
+            "order-not-found", "no-such-path", "past-pivot", "run-being-undone", "run-ended", *READING
+        ),
+    },
+)
 TIMELINE = Blueprint.doc(
     operationId="getTimeline",
     summary="Read an order's history",

@@ -357,3 +357,32 @@ def commit_answers_lost(world: World, *after: str) -> Iterator[None]:
         event.remove(world.db, "before_cursor_execute", note)
         event.remove(world.db, "commit", lose)
     assert left == []
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_cohort_whose_executor_is_known_to_be_dead_is_sent_again_at_once(world: World, begun: bool) -> None:
+    (order,) = world.accept()
+    claimed = world.claim_one()
+    if begun:
+        begin(world, claimed, "validate-order")
+
+    world.engine.carrier_died(claimed.id, claimed.epoch, STEPS["validate-order"])
+
+    again, leg = resent(world)
+    assert (again.id, again.epoch, leg) == (claimed.id, claimed.epoch + 1, 0)
+    for stage in links(again):
+        for message in stage:
+            message.deliver(world.engine)
+    assert world.statuses() == {order: "CONFIRMED"}
+
+
+def test_news_of_a_death_in_an_earlier_epoch_changes_nothing(world: World) -> None:
+    world.accept()
+    claimed = world.claim_one()
+    begin(world, claimed, "validate-order", epoch=claimed.epoch)
+    before = world.everything()
+
+    world.engine.carrier_died(claimed.id, claimed.epoch - 1, STEPS["validate-order"])
+
+    assert world.everything() == before
+    assert world.carrier.sent == []

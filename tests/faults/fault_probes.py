@@ -1,0 +1,81 @@
+"""Availability as a client sees it: once a second an order is submitted and read."""
+
+import http.client
+import json
+import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from fault_stack import Stack
+
+from infra.demo import city
+
+RETRIED_FOR_S = 30.0
+ANSWER_WITHIN_S = 12.0
+
+
+@dataclass
+class Probes:
+    """
+    Counts of probes, each an order submitted or read.
+
+    :param at_once: answered without 5xx at the first try
+    :param in_the_end: the same with the retries that the API asks for, within half a minute
+    """
+
+    stack: Stack
+    made: int = 0
+    at_once: int = 0
+    in_the_end: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self) -> None:
+        """Probe until stopped, then wait for the last ones."""
+        orders = city.orders(city.city(2), 1_000_000)
+        with ThreadPoolExecutor(max_workers=64) as pool:
+            while not self._stop.wait(1.0):
+                pool.submit(self._submit_and_read, next(orders).body)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _submit_and_read(self, body: bytes) -> None:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(12)}
+        told = self._probe("POST", "/v1/orders", body, headers)
+        if told:
+            self._probe("GET", f"/v1/orders/{json.loads(told)['tracking_id']}", None, {})
+
+    def _probe(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes | None:
+        end, first, told = time.monotonic() + RETRIED_FOR_S, True, None
+        while told is None and (first or time.monotonic() < end):
+            told, wait_s = self._once(method, path, body, headers)
+            with self._lock:
+                self.made += first
+                self.at_once += first and told is not None
+                self.in_the_end += told is not None
+            first = False
+            if told is None:
+                time.sleep(wait_s)
+        return told
+
+    def _once(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[bytes | None, float]:
+        """The answer's body, or None and how long to wait."""
+        settings = self.stack.settings
+        token = (settings.home / "api-key").read_text().strip()
+        connection = http.client.HTTPConnection(settings.host, settings.port, timeout=ANSWER_WITHIN_S)
+        try:
+            connection.request(method, path, body, {"Authorization": f"Bearer {token}", **headers})
+            answer = connection.getresponse()
+            told = answer.read()
+            if answer.status < 300:
+                return told, 0.0
+            return None, float(answer.getheader("Retry-After") or 0.5)
+        except (OSError, http.client.HTTPException):
+            return None, 0.5
+        finally:
+            connection.close()
