@@ -88,9 +88,21 @@ def _make(connection: Connection, table: Partitioned, existing: set[str], now: d
 def _drop(connection: Connection, table: Partitioned, existing: set[str], now: datetime) -> list[str]:
     oldest_kept = _name(table, _period_start(table, now - table.retention))
     stale = sorted(name for name in existing if name < oldest_kept)
+    if table.bound is Bound.TIME_ID and stale:
+        stale = [name for name in stale if not _has_live_runs(connection, name.rpartition("_")[2])]
     for name in stale:
         connection.execute(text(f"DROP TABLE {name}"))
     return [f"dropped {name}" for name in stale]
+
+
+def _has_live_runs(connection: Connection, day: str) -> bool:
+    """Whether a run of that day still waits, travels or is parked: then nothing of that day is dropped."""
+    runs = f"runs_{day}"
+    if connection.execute(text("SELECT to_regclass(:runs)"), {"runs": runs}).scalar_one() is None:
+        return False
+    return bool(
+        connection.execute(text(f"SELECT EXISTS (SELECT FROM {runs} WHERE state <> 'e')")).scalar_one()
+    )
 
 
 def _existing(connection: Connection, table: str) -> set[str]:

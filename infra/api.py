@@ -21,7 +21,7 @@ from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.tenants import service as tenants
 from infra import exposition, logs
-from infra.settings import Settings
+from infra.settings import REDIS_ROLES, Settings
 from infra.wiring import doorbell, redis_client
 from sagas.all import SAGAS
 from sagas.fulfill_order import FULFILL_ORDER
@@ -127,7 +127,7 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
     reading = Reading(db)
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
-        for role in ("broker", "ledger", "events")
+        for role in REDIS_ROLES
     }
     return Services(
         authenticate=Keys(db).authenticate,

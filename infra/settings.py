@@ -60,7 +60,8 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="Redis of capacity holds; empty: UOOP_REDIS_URL, database 2"
     )
     cache_url: SecretStr = Field(
-        default=SecretStr(""), description="Redis of cached statuses; empty: UOOP_REDIS_URL, database 3"
+        default=SecretStr(""),
+        description="Redis of the doorbell's short-lived keys; empty: UOOP_REDIS_URL, database 3",
     )
     events_url: SecretStr = Field(
         default=SecretStr(""), description="Redis of the event stream; empty: UOOP_REDIS_URL, database 4"

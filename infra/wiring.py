@@ -51,7 +51,7 @@ def redis_client(url: str) -> "redis.Redis":
 
 
 def doorbell(settings: Settings, app: Celery) -> RedisDoorbell:
-    return RedisDoorbell(redis_client(settings.broker_url.get_secret_value()), app)
+    return RedisDoorbell(redis_client(settings.cache_url.get_secret_value()), app)
 
 
 def known_providers(settings: Settings) -> registry.Registry:

@@ -49,7 +49,7 @@ class HotLane:
         if is_submission and self._services.shedding() is None:
             await self._submit(scope, receive, send)
         else:
-            await self._rest(_with_ascii_query(scope), receive, send)
+            await self._rest(_with_ascii_query(scope), _as_coroutine(receive), send)
 
     async def _submit(self, scope: Message, receive: Receive, send: Send) -> None:
         started = perf_counter()
@@ -127,6 +127,15 @@ def _with_length(scope: Message, body: bytes) -> Message:
         if name not in (b"content-length", b"transfer-encoding")
     ]
     return {**scope, "headers": [*kept, (b"content-length", b"%d" % len(body))]}
+
+
+def _as_coroutine(receive: Receive) -> Receive:
+    """The server may give any awaitable; the bridge to Flask's threads takes coroutines only."""
+
+    async def received() -> Message:
+        return await receive()
+
+    return received
 
 
 def _replaying(body: bytes) -> Receive:

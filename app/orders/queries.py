@@ -30,6 +30,7 @@ REASONS: Mapping[str, str] = {
     "capacity-full": "The restaurant has no capacity left in this window.",
     "too-late": "The order could not be fulfilled within its time.",
     "window-over": "The requested window is over.",
+    "window-too-far": "The requested window is more than two weeks ahead.",
     "cancelled": "The order was cancelled.",
     "hold-expired": "The held capacity was lost.",
 }

@@ -1,13 +1,14 @@
 """What can only be said when the order's turn has come."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from app.runs.model import DONE, Member, Outcome, Verdict
 from sagas.definition import Call, Result
 from sagas.ports import Ports
 
-READS = ("window_until",)
+READS = ("window_from", "window_until")
+FURTHEST = timedelta(days=14)  # well within the time for which runs are kept
 NO_COMPENSATION = "it changes nothing"
 
 
@@ -20,7 +21,9 @@ def validate(_ports: Ports, _call: Call, members: Sequence[Member]) -> Result:
 def _outcome(member: Member, now: datetime) -> Outcome:
     if member.not_after <= now:
         return Outcome(Verdict.REJECTED, "too-late")
-    until = member.given["window_until"]
+    start, until = member.given["window_from"], member.given["window_until"]
+    if start is not None and start > now + FURTHEST:
+        return Outcome(Verdict.REJECTED, "window-too-far")
     if until is not None and until <= now:
         return Outcome(Verdict.REJECTED, "window-over")
     return DONE

@@ -185,6 +185,25 @@ def days(engine: Database, table: str) -> list[str]:
         return [name.removeprefix(f"{table}_") for name in names]
 
 
+def test_a_day_whose_run_is_not_over_is_not_dropped(bare: Database) -> None:
+    migrations.upgrade(bare)
+    start = datetime.now(UTC)
+    with bare.begin() as connection:
+        partitions.maintain(connection, now=start)
+        connection.execute(
+            text(
+                "INSERT INTO runs (id, order_id, tenant_id, saga, version, state, lane, due_at, not_after) "
+                "VALUES (time_id(), 'o', 'default', 'fulfill-order', 1, 'p', 'front', now(), now())"
+            )
+        )
+
+    with bare.begin() as connection:
+        partitions.maintain(connection, now=start + timedelta(days=60))
+
+    with bare.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM runs")).scalar_one() == 1
+
+
 def test_partitions_are_made_ahead_and_dropped_behind(bare: Database) -> None:
     migrations.upgrade(bare)
     start = datetime(2026, 11, 23, 12, tzinfo=UTC)
