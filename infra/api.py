@@ -22,8 +22,11 @@ from app.runs.pressure import Pressure
 from app.tenants import service as tenants
 from infra import exposition, logs
 from infra.settings import Settings
-from infra.wiring import SAGAS, doorbell, redis_client
+from infra.wiring import doorbell, redis_client
+from sagas.all import SAGAS
 from sagas.fulfill_order import FULFILL_ORDER
+from sagas.operations import Operations
+from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.app import create_app
@@ -111,7 +114,8 @@ def readiness(db: Database, clients: dict[str, "redis.Redis"]) -> dict[str, bool
 def group_commit(settings: Settings) -> GroupCommit:
     url = settings.database_url.get_secret_value()
     bell = doorbell(settings, celery_application(_no_tasks_here))
-    start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version)
+    later = (FULFILL_SCHEDULED_ORDER.name, FULFILL_SCHEDULED_ORDER.version)
+    start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, later)
     return GroupCommit(database.engine(url, pool_size=1), bell, start)
 
 
@@ -134,6 +138,7 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
         readiness=partial(readiness, db, clients),
         metrics=partial(exposition.expose, db, clients["redis-broker"]),
         shedding=pressure.retry_after_s,
+        runs=Operations(db, SAGAS, doorbell(settings, celery_application(_no_tasks_here))),
     )
 
 

@@ -24,7 +24,6 @@ WORKERS = {  # name -> the queue it consumes, and the setting that says by how m
     "worker-control": ("control", "control_processes"),
     "worker-outbox": ("outbox", None),  # one: order allows no more, and it must not wait for the others' work
 }
-_PREPARE = "from infra import bootstrap, settings; bootstrap.prepare(settings.Settings.load())"
 
 
 def processes(settings: Settings) -> tuple[Process, ...]:
@@ -34,7 +33,7 @@ def processes(settings: Settings) -> tuple[Process, ...]:
     listed = [
         Process(
             name="prepare",
-            command=(sys.executable, "-c", _PREPARE),
+            command=(*python, "infra.bootstrap"),
             env=env,
             stage=1,
             stop_stage=0,

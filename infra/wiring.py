@@ -25,18 +25,15 @@ from app.providers import registry
 from app.providers.port import Kind
 from infra import metrics
 from infra.settings import Settings
+from sagas.all import SAGAS
 from sagas.backends.celery import CeleryCarrier
-from sagas.definition import Registry
 from sagas.engine import Engine, Limits
-from sagas.fulfill_order import FULFILL_ORDER
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
 
 TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
-
-SAGAS = Registry(FULFILL_ORDER)
 
 
 def redis_client(url: str) -> "redis.Redis":

@@ -69,9 +69,9 @@ class Retry:
     cap_s: float = 8.0
 
     def backoff_s(self, attempt: int, *, chance: float | None = None) -> float:
-        """Seconds to wait after the `attempt`-th failure (from 1), between half and all of the doubled step."""
+        """Seconds to wait after the `attempt`-th failure (from 1): by chance up to the doubled step."""
         ceiling = min(self.cap_s, self.first_s * 2.0 ** (attempt - 1))
-        return ceiling * (0.5 + 0.5 * (random.random() if chance is None else chance))  # noqa: S311 (not a secret)
+        return ceiling * (random.random() if chance is None else chance)  # noqa: S311 (not a secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class Step:
     :param emits: whether it writes events
     :param time_limit_s: an execution that takes longer is interrupted, and 5 s later killed
     :param give_up_code: the code under which a run is parked when the step, past the pivot, is given up
+    :param unskippable: why an operator may not leave it out; the pivot and steps that others use need not say
     """
 
     name: str
@@ -98,6 +99,7 @@ class Step:
     emits: bool = False
     time_limit_s: float = 20.0
     give_up_code: str = "gave-up"
+    unskippable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,9 @@ class Engine:
             if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
                 refused = gate.close(connection, cohort, travelling)
         members = [
-            m for m in travelling if m.run_id not in refused and state.due_for(m, step, cohort.direction)
+            state.remembering(m, step)
+            for m in travelling
+            if m.run_id not in refused and state.due_for(m, step, cohort.direction)
         ]
         return cohort, starts, saga, members, refused
 

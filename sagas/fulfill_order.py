@@ -28,6 +28,7 @@ FULFILL_ORDER = Saga.of(
                 reserve_capacity.reserve,
                 reserve_capacity.release,
                 reads=reserve_capacity.READS,
+                unskippable="the pivot's gate asks for the place",
             ),
             Step(
                 authorize_payment.NAME,
@@ -35,6 +36,7 @@ FULFILL_ORDER = Saga.of(
                 authorize_payment.void,
                 queue=Queue.PARTNER,
                 reads=authorize_payment.READS,
+                unskippable="capture-payment takes what it has authorized",
             ),
         ),
         Step(
@@ -65,6 +67,7 @@ FULFILL_ORDER = Saga.of(
             no_compensation=confirm_order.NO_COMPENSATION,
             uses=confirm_order.USES,
             emits=True,
+            unskippable="it tells the order and the world",
         ),
         Step(
             capture_payment.NAME,

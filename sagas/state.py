@@ -1,10 +1,12 @@
 """How a run moves after a stage: a pure decision from what its steps answered."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from app.runs.cohorts import Waiting
 from app.runs.model import (
     COMPENSATION,
+    FRONT,
     RETRY,
     Cohort,
     Departure,
@@ -19,6 +21,15 @@ from app.runs.model import (
 from sagas.definition import Retry, Saga
 
 UNDO = Retry(attempts=12, first_s=0.5, cap_s=15.0)
+_SPEAKS = (
+    Verdict.POISONED,
+    Verdict.REJECTED,
+    Verdict.IN_DOUBT,
+    Verdict.UNAVAILABLE,
+    Verdict.NOT_YET,
+    Verdict.UNDONE,
+    Verdict.DONE,
+)
 
 
 def bits(steps: Sequence[int]) -> int:
@@ -42,6 +53,11 @@ def due_for(member: Member, step: int, direction: Direction) -> bool:
     if direction is Direction.FORWARD:
         return not member.done >> step & 1
     return bool(member.touched >> step & 1 and not member.undone >> step & 1)
+
+
+def remembering(member: Member, step: int) -> Member:
+    """The member as the step sees it: one that was here before, in whatever cohort, may have called somebody."""
+    return replace(member, attempts=1) if member.touched >> step & 1 and not member.attempts else member
 
 
 def decide(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]) -> Departure | None:
@@ -93,7 +109,10 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
 
     step, worst = _worst(bad)
-    past_pivot = cohort.stage > saga.pivot_stage
+    if worst.verdict is Verdict.NOT_YET:
+        return _departure(
+            member, cohort, RunState.WAITING, done=done, touched=touched, lane=FRONT, due_in_s=worst.due_in_s
+        )
     attempts = member.attempts + 1
     given_up = (
         worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or attempts >= saga.steps[step].retry.attempts
@@ -109,7 +128,15 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
             lane=provider_lane(worst.provider) if worst.provider else RETRY,
             due_in_s=saga.steps[step].retry.backoff_s(attempts),
         )
+    return _gave_up(saga, cohort, member, step, worst, done=done, touched=touched)
+
+
+def _gave_up(
+    saga: Saga, cohort: Cohort, member: Member, step: int, worst: Outcome, *, done: int, touched: int
+) -> Departure:
+    """Undone before the pivot, parked after it or when the step raised."""
     failure = _failure(saga, step, worst)
+    past_pivot = cohort.stage > saga.pivot_stage
     if past_pivot or worst.is_unforeseen:
         if not worst.is_unforeseen:
             failure["code"] = saga.steps[step].give_up_code
@@ -193,9 +220,8 @@ def _departure(
 
 
 def _worst(bad: Mapping[int, Outcome]) -> tuple[int, Outcome]:
-    """Poison speaks for the order, then a refusal, then doubt, then unavailability."""
-    rank = {Verdict.POISONED: 0, Verdict.REJECTED: 1, Verdict.IN_DOUBT: 2}
-    return min(bad.items(), key=lambda item: (rank.get(item[1].verdict, 3), item[0]))
+    """Poison speaks for the order, then a refusal, then doubt, then unavailability, and last that it is early."""
+    return min(bad.items(), key=lambda item: (_SPEAKS.index(item[1].verdict), item[0]))
 
 
 def _failure(saga: Saga, step: int, outcome: Outcome) -> dict[str, object]:

@@ -2,15 +2,15 @@
 
 import base64
 import binascii
+from typing import TypeVar
 
 import msgspec
 
 from app import errors
 from app.orders.faults import Fault
-from app.orders.views import Position
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Position).decode
+T = TypeVar("T")
 
 
 class InvalidQuery(errors.Rejected):
@@ -22,18 +22,20 @@ class InvalidQuery(errors.Rejected):
         super().__init__(faults=found)
 
 
-def encode(position: Position) -> str:
-    """Write a position as URL-safe characters."""
+def encode(position: object) -> str:
+    """Write a position in some list as URL-safe characters."""
     return base64.urlsafe_b64encode(_encode(position)).decode().rstrip("=")
 
 
-def decode(cursor: str) -> Position:
+def decode(cursor: str, form: type[T]) -> T:
     """
     Read what `encode` wrote.
+
+    :param form: of positions in this list
 
     :raises InvalidQuery: for anything else
     """
     try:
-        return _decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=form)
     except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
         raise InvalidQuery([Fault("/cursor", "unknown-cursor", "is not a cursor of this list")]) from None

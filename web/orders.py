@@ -5,6 +5,8 @@ from flask_smorest import Blueprint
 
 from app.orders import document
 from app.orders.model import NewOrder, OrderNotFound
+from app.runs.allowed import Act
+from sagas.operations import Instruction
 from web import authentication, queries, representations, submissions
 from web.authentication import ORDERS_READ, ORDERS_WRITE
 from web.description import operations
@@ -45,6 +47,16 @@ def blueprint(services: Services) -> Blueprint:
         if view is None:
             raise OrderNotFound()
         return representations.order(view)
+
+    @orders.route("/<tracking:order_id>/cancel", methods=["POST"])
+    @operations.CANCEL
+    def cancel(order_id: str) -> Response:
+        principal = authentication.caller(services, ORDERS_WRITE)
+        if services.order(principal.tenant_id, order_id) is None:
+            raise OrderNotFound()
+        wanted = Instruction(act=Act.CANCEL, who=f"key {principal.key_prefix}", why="the client asked for it")
+        services.runs.act(principal.tenant_id, order_id, wanted)
+        return representations.cancelling(order_id)
 
     @orders.route("/<tracking:order_id>/timeline", methods=["GET"])
     @operations.TIMELINE

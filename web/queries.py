@@ -1,6 +1,6 @@
 """The query string of the order list; its schema is the documented one."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from flask import request
@@ -13,6 +13,8 @@ from app.orders.model import Status
 from app.orders.views import OrderFilter, Position
 from web import cursors
 from web.cursors import InvalidQuery
+
+Q = TypeVar("Q", bound=msgspec.Struct)
 
 
 class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,10 +41,15 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def after(self) -> Position | None:
         """:raises InvalidQuery: when the cursor is not one of ours"""
-        return cursors.decode(self.cursor) if self.cursor is not None else None
+        return cursors.decode(self.cursor, Position) if self.cursor is not None else None
 
 
 def order_list() -> ListQuery:
+    """Read the query string of the current request; raises as `read` does."""
+    return read(ListQuery)
+
+
+def read(query: type[Q]) -> Q:
     """
     Read the query string of the current request.
 
@@ -53,6 +60,6 @@ def order_list() -> ListQuery:
     if repeated:
         raise InvalidQuery([Fault(f"/{repeated[0]}"[:200], "repeated", "may be given once")])
     try:
-        return msgspec.convert({name: values[0] for name, values in given.items()}, ListQuery, strict=False)
+        return msgspec.convert({name: values[0] for name, values in given.items()}, query, strict=False)
     except msgspec.ValidationError as wrong:
         raise InvalidQuery([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None

@@ -33,6 +33,13 @@ class AcceptedOrder(msgspec.Struct, frozen=True):
     links: OrderLinks
 
 
+class Cancelling(msgspec.Struct, frozen=True):
+    """The order is being undone; it will be CANCELLED when that is done."""
+
+    tracking_id: str
+    links: OrderLinks
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(OrderView):
     """One order: where it stands and how it came there."""
@@ -62,7 +69,7 @@ class Timeline(msgspec.Struct, frozen=True):
     links: OrderLinks
 
 
-SCHEMAS = (AcceptedOrder, Order, OrderList, Timeline)
+SCHEMAS = (AcceptedOrder, Cancelling, Order, OrderList, Timeline)
 
 
 def json(document: object, status: int = 200) -> Response:
@@ -74,6 +81,14 @@ def accepted(outcome: Accepted) -> Response:
     """Answer a submission: 202 with the place where the order can be followed."""
     body, headers = accepted_parts(outcome)
     return Response(body, 202, headers, mimetype="application/json")
+
+
+def cancelling(order_id: str) -> Response:
+    """Answer a wish to cancel: 202, and where to see what becomes of it."""
+    answer = json(Cancelling(order_id, _links(order_id)), status=202)
+    answer.headers["Location"] = paths.ORDER.format(order_id=order_id)
+    answer.headers["Retry-After"] = RETRY_AFTER_S
+    return answer
 
 
 def accepted_parts(outcome: Accepted) -> tuple[bytes, list[tuple[str, str]]]:

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.orders.model import Accepted, NewOrder
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory
+from sagas.operations import Instruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,28 @@ class Principal:
     tenant_id: str
     key_prefix: str
     scopes: frozenset[str]
+
+
+class RunDesk(Protocol):
+    """What operators may see and do; as `sagas.operations.Operations` says."""
+
+    def search(self, tenant_id: str, wanted: RunFilter, after: int | None, limit: int) -> RunPage: ...
+
+    def story(self, tenant_id: str, name: str) -> RunStory: ...
+
+    def parked(self, tenant_id: str) -> list[ParkedGroup]: ...
+
+    def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted: ...
+
+    def act_on_all(
+        self,
+        tenant_id: str,
+        wanted: RunFilter,
+        instruction: Instruction,
+        *,
+        limit: int,
+        rate_per_s: float | None,
+    ) -> ActedInBulk: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +57,7 @@ class Services:
     metrics()                      the exposition and its content type
     shedding()                     None, or after how many seconds a refused client may come again; asked
                                    before anything of a submission is read, so it only looks
+    runs                           the operators' desk
     """
 
     authenticate: Callable[[str], Principal | None]
@@ -42,3 +68,4 @@ class Services:
     readiness: Callable[[], Mapping[str, bool | str]]
     metrics: Callable[[], tuple[bytes, str]]
     shedding: Callable[[], float | None]
+    runs: RunDesk

@@ -8,17 +8,15 @@ unique index could.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import uuid_utils
 from sqlalchemy import Connection, text
 
 from app.database import rows
-from app.orders.model import Accepted, ExternalIdTaken, KeyReused, NewOrder
+from app.orders.model import LEAD, Accepted, ExternalIdTaken, KeyReused, NewOrder
 from app.runs.model import FRONT
-
-LEAD = timedelta(minutes=45)  # how long before its window an order is released
 
 Answer = Accepted | KeyReused | ExternalIdTaken
 
@@ -38,7 +36,7 @@ _LOCK_AND_READ = text("""
 
 _INSERT = text("""
     WITH new AS MATERIALIZED (
-        SELECT time_id() AS run_id, d.*, greatest(now(), d.window_from - CAST(:lead AS interval)) AS due_at
+        SELECT time_id() AS run_id, d.*, greatest(now(), d.window_from - CAST(:lead AS interval)) AS release_at
         FROM json_to_recordset(CAST(:rows AS json)) AS d(id text, tenant_id text, key text, fingerprint text,
             customer_id text, restaurant_id text, items jsonb, delivery_location jsonb, total_amount numeric,
             currency text, fees jsonb, external_order_id text, window_from timestamptz, window_until timestamptz,
@@ -51,8 +49,10 @@ _INSERT = text("""
             currency, fees, external_order_id, window_from, window_until, channel_preference, notes, run_id FROM new
     ), starts AS (
         INSERT INTO runs (id, order_id, tenant_id, saga, version, lane, due_at, not_after)
-        SELECT new.run_id, new.id, new.tenant_id, :saga, :version, :lane, new.due_at,
-            new.due_at + make_interval(secs => tenants.order_deadline_s)
+        SELECT new.run_id, new.id, new.tenant_id,
+            CASE WHEN new.release_at > now() THEN :later_saga ELSE :saga END,
+            CASE WHEN new.release_at > now() THEN :later_version ELSE :version END, :lane, now(),
+            new.release_at + make_interval(secs => tenants.order_deadline_s)
         FROM new JOIN tenants ON tenants.id = new.tenant_id
     ), keys AS (
         INSERT INTO idempotency_keys (tenant_id, key, fingerprint, order_id)
@@ -70,10 +70,15 @@ _INSERT = text("""
 
 @dataclass(frozen=True, slots=True)
 class StartWith:
-    """The saga that a new order starts on."""
+    """
+    The saga that a new order starts on.
+
+    :param later: for an order whose window is so far off that it is not released yet
+    """
 
     saga: str
     version: int
+    later: tuple[str, int]
 
 
 def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) -> list[Answer]:
@@ -147,6 +152,8 @@ def _insert(connection: Connection, new: Sequence[tuple[str, NewOrder]], start: 
             "lead": LEAD,
             "saga": start.saga,
             "version": start.version,
+            "later_saga": start.later[0],
+            "later_version": start.later[1],
             "lane": FRONT,
         },
     ).scalar_one()

@@ -1,11 +1,13 @@
 """What an order is while it is taken in, and the states that the public sees."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app import errors
 from app.orders import document
+
+LEAD = timedelta(minutes=45)  # how long before its window an order is released
 
 
 class Status(StrEnum):

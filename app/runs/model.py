@@ -35,6 +35,7 @@ class Verdict(StrEnum):
     REJECTED = "r"  # refused for good: never retried
     UNAVAILABLE = "n"  # surely without effect: tried again later
     IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
+    NOT_YET = "l"  # nothing is wrong, its time has not come
     POISONED = "p"  # makes the step raise, where others pass: needs a person
 
 
@@ -69,12 +70,14 @@ class Outcome:
     :param code: stable reason, for every verdict but DONE and UNDONE
     :param detail: what later steps and readers need, as JSON
     :param provider: who was silent or unavailable; sends the order into that provider's lane
+    :param due_in_s: when to come again, for NOT_YET
     """
 
     verdict: Verdict
     code: str | None = None
     detail: Mapping[str, Any] | None = None
     provider: str | None = None
+    due_in_s: float = 0.0
 
     @property
     def is_unforeseen(self) -> bool:

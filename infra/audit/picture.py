@@ -8,7 +8,7 @@ seconds: `unexpired` leaves a margin, and what expires within it is not compared
 of it; `still` the same of its run, which must not be moving either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -16,10 +16,17 @@ from app import time_ids
 from app.capacity.model import WINDOW_S
 from app.outbox.relay import REPUBLISHED_AFTER_LOSS
 from app.partitions import TABLES
-from sagas.fulfill_order import FULFILL_ORDER
+from sagas.all import SAGAS
+from sagas.definition import Saga
 
 _RETENTION = {table.table: table.retention for table in TABLES}
-_RESERVE = FULFILL_ORDER.numbers["reserve-capacity"]
+(_RESERVE,) = {saga.numbers["reserve-capacity"] for saga in SAGAS}
+
+
+def _by_saga(value: Callable[[Saga], int]) -> str:
+    """An expression over `r.saga`."""
+    return "".join(("CASE r.saga", *(f" WHEN '{saga.name}' THEN {value(saga)}" for saga in SAGAS), " END"))
+
 
 _EFFECTS = """
     CREATE TEMP TABLE audit_effects AS SELECT order_id,
@@ -92,6 +99,8 @@ _ORDERS = f"""
         o.created_at > now() - make_interval(secs => {_RETENTION["runs"].total_seconds()}) AS kept,
         r.id IS NOT NULL AND r.tenant_id = o.tenant_id AS has_run, r.state, r.direction, r.stage, r.gated,
         r.done, r.touched, r.undone, r.not_after, r.failure AS run_failure,
+        {_by_saga(lambda saga: saga.compensable)} AS compensable,
+        {_by_saga(lambda saga: len(saga.stages) - 1)} AS last_stage,
         r.state <> 't' AND r.updated_at <= m.began AS still,
         coalesce(e.authorized, 0) AS authorized, coalesce(e.voided, 0) AS voided,
         coalesce(e.captured, 0) AS captured, coalesce(e.refunded, 0) AS refunded,
@@ -118,11 +127,11 @@ _ORDERS = f"""
 """
 _FAILED = """
     CREATE TEMP TABLE audit_undoing AS
-    SELECT o.order_id, o.run_id, o.touched, o.undone, o.failure,
+    SELECT o.order_id, o.run_id, o.touched, o.undone, o.failure, o.compensable,
         coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict <> 'u'), 0) AS intended,
         coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict = 'u'), 0) AS proven
     FROM audit_orders o LEFT JOIN outcomes x ON x.run_id = o.run_id
-    WHERE o.undone_order AND o.has_run GROUP BY 1, 2, 3, 4, 5
+    WHERE o.undone_order AND o.has_run GROUP BY 1, 2, 3, 4, 5, 6
 """
 _SLOTS = """
     CREATE TEMP TABLE audit_slots AS

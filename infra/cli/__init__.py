@@ -9,14 +9,16 @@ import sys
 import typer
 
 from app import errors
-from infra.cli import audit, demo, orders, replay, stack
+from infra.cli import audit, demo, orders, replay, runs, sagas, stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
 demo.register(app)
 replay.register(app)
 orders.register(app)
+runs.register(app)
 audit.register(app)
+sagas.register(app)
 
 
 def main() -> None:

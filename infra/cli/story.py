@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from app.orders.model import Status
 from app.runs import queries as runs
 from app.runs.queries import Standing, StepRecord
-from infra.wiring import SAGAS
+from sagas.all import SAGAS
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,16 @@
 import http.client
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from app import errors
 from infra.settings import Settings
 
+RUNS = "/v1/ops/runs"
 ASK_WITHIN_S = 15.0
 GIVE_UP_AFTER_S = 60.0
 AGAIN_AFTER_S = 0.5
@@ -75,6 +78,28 @@ class Client:
 
     def order(self, tracking_id: str) -> Any:
         return self._ask("GET", f"/v1/orders/{tracking_id}")
+
+    def runs(self, wanted: Mapping[str, object]) -> Any:
+        """Runs that fit, newest first; needs a key of scope ops, as all that follows."""
+        return self._ask("GET", f"{RUNS}?{urlencode(wanted)}")
+
+    def run(self, name: str) -> Any:
+        """One run's story, by its id or its order's tracking id."""
+        return self._ask("GET", f"{RUNS}/{quote(name, safe='')}")
+
+    def parked(self) -> Any:
+        return self._ask("GET", f"{RUNS}/parked")
+
+    def act_on_run(self, name: str, act: str, instruction: Mapping[str, object]) -> Any:
+        """Change one run's course; told again it does no harm, but may be refused, since the run has moved."""
+        return self._tell(f"{RUNS}/{quote(name, safe='')}/{act}", instruction)
+
+    def act_on_runs(self, instruction: Mapping[str, object]) -> Any:
+        """Change the course of all runs that fit."""
+        return self._tell(f"{RUNS}/bulk", instruction)
+
+    def _tell(self, path: str, document: Mapping[str, object]) -> Any:
+        return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None

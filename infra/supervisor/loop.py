@@ -26,6 +26,7 @@ _ROTATE_S = 5.0
 _HOOK_S = 5.0
 _HURRY_S = 1.0
 _MOST_DEATHS_AT_START = 6
+_REFUSES = 2  # the exit status of one who says what is wrong and would say it again
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -159,6 +160,9 @@ class Supervisor:
         """:raises CannotStart: if the child has had its chances and has never been ready"""
         if child.was_ready or child.first_started_at is None:
             return
+        if child.process.once and child.last_exit == _REFUSES:
+            (said,) = logs.tail(self._home, child.process.name, 1) or ("",)
+            raise CannotStart(name=child.process.name, reason=said, log=self._log_of(child))
         if child.deaths >= _MOST_DEATHS_AT_START:
             raise CannotStart(name=child.process.name, reason=_exit(child.last_exit), log=self._log_of(child))
         if now - child.first_started_at > child.process.ready_within_s:

@@ -12,7 +12,8 @@ from app.runs.cohorts import Claimed
 from app.runs.model import Direction
 from infra import stack
 from infra.settings import Settings
-from infra.wiring import SAGAS, redis_client
+from infra.wiring import redis_client
+from sagas.all import SAGAS
 from sagas.backends import celery as backend
 from sagas.definition import Saga, Step
 from tasks import doorbell, names

@@ -33,6 +33,8 @@ ACCEPTED: dict[str, Any] = {
     "links": LINKS,
 }
 
+CANCELLING: dict[str, Any] = {"tracking_id": TRACKING_ID, "links": LINKS}
+
 CONFIRMED: dict[str, Any] = {
     "tracking_id": TRACKING_ID,
     "status": "CONFIRMED",

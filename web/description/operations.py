@@ -12,7 +12,7 @@ from web.queries import ListQuery
 REF = "#/components/schemas/{name}"
 _TEXT: dict[str, Any] = {"type": "string"}
 _UNAVAILABLE = ("internal-error", "unavailable")
-_READING = ("unauthenticated", "missing-scope", *_UNAVAILABLE)
+READING = ("unauthenticated", "missing-scope", *_UNAVAILABLE)
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where the order can be followed.", "schema": _TEXT},
@@ -48,12 +48,13 @@ def _headers(names: list[str]) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _answer(description: str, schema: str, example: object, headers: list[str]) -> dict[str, Any]:
+def answer(description: str, schema: str, example: object, headers: list[str]) -> dict[str, Any]:
+    """Describe a good answer."""
     content = {"application/json": {"schema": {"$ref": REF.format(name=schema)}, "example": example}}
     return {"description": description, "headers": _headers(headers), "content": content}
 
 
-def _problems(*codes: str) -> dict[str, Any]:
+def problems_of(*codes: str) -> dict[str, Any]:
     """Describe the problems of a route, those of one status together."""
     kinds = [problems.KINDS[code] for code in codes]
     return {str(status): _of_status(status, kinds) for status in sorted({kind.status for kind in kinds})}
@@ -82,12 +83,12 @@ def _problem(kind: problems.Kind) -> dict[str, Any]:
     }
 
 
-def _query_parameters() -> list[dict[str, Any]]:
+def query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
     """Document the query string from the struct that reads it."""
-    (_, components) = msgspec.json.schema_components([ListQuery], ref_template=REF)
+    (_, components) = msgspec.json.schema_components([query], ref_template=REF)
     return [
         {"in": "query", "name": name, "schema": _without_null(schema)}
-        for name, schema in components["ListQuery"]["properties"].items()
+        for name, schema in components[query.__name__]["properties"].items()
     ]
 
 
@@ -117,13 +118,13 @@ SUBMIT = Blueprint.doc(
         },
     },
     responses={
-        "202": _answer(
+        "202": answer(
             "The order is committed.",
             "AcceptedOrder",
             examples.ACCEPTED,
             ["Location", "Retry-After", "Idempotency-Replayed"],
         ),
-        **_problems(
+        **problems_of(
             "bad-request",
             "malformed-json",
             "idempotency-key-missing",
@@ -147,10 +148,10 @@ LIST = Blueprint.doc(
     summary="List orders",
     description="Newest first. All given filters must hold; created_from is inclusive, created_until is not.",
     security=[{"ApiKey": []}],
-    parameters=_query_parameters(),
+    parameters=query_parameters(ListQuery),
     responses={
-        "200": _answer("Part of the list.", "OrderList", examples.LIST, []),
-        **_problems("invalid-query", *_READING),
+        "200": answer("Part of the list.", "OrderList", examples.LIST, []),
+        **problems_of("invalid-query", *READING),
     },
 )
 ORDER = Blueprint.doc(
@@ -160,9 +161,21 @@ ORDER = Blueprint.doc(
     security=[{"ApiKey": []}],
     parameters=[IF_NONE_MATCH],
     responses={
-        "200": _answer("The order.", "Order", examples.CONFIRMED, ["ETag"]),
+        "200": answer("The order.", "Order", examples.CONFIRMED, ["ETag"]),
         "304": {"description": "You have it already.", "headers": _headers(["ETag"])},
-        **_problems("order-not-found", "no-such-path", *_READING),
+        **problems_of("order-not-found", "no-such-path", *READING),
+    },
+)
+CANCEL = Blueprint.doc(
+    operationId="cancelOrder",
+    summary="Cancel an order",
+    description="Everything that has been begun is undone. Once a delivery partner has been asked it is too late.",
+    security=[{"ApiKey": []}],
+    responses={
+        "202": answer("It will be undone.", "Cancelling", examples.CANCELLING, ["Location", "Retry-After"]),
+        **problems_of(
+            "order-not-found", "no-such-path", "past-pivot", "run-being-undone", "run-ended", *READING
+        ),
     },
 )
 TIMELINE = Blueprint.doc(
@@ -171,8 +184,8 @@ TIMELINE = Blueprint.doc(
     description="Everything that happened to the order, oldest first.",
     security=[{"ApiKey": []}],
     responses={
-        "200": _answer("The history.", "Timeline", examples.TIMELINE, []),
-        **_problems("order-not-found", "no-such-path", *_READING),
+        "200": answer("The history.", "Timeline", examples.TIMELINE, []),
+        **problems_of("order-not-found", "no-such-path", *READING),
     },
 )
 HEALTH = Blueprint.doc(
@@ -180,7 +193,7 @@ HEALTH = Blueprint.doc(
     summary="Is the process alive?",
     description="Asks nobody else.",
     security=[],
-    responses={"200": _answer("It is.", "Health", {"status": "alive"}, []), **_problems("internal-error")},
+    responses={"200": answer("It is.", "Health", {"status": "alive"}, []), **problems_of("internal-error")},
 )
 READINESS = Blueprint.doc(
     operationId="getReadiness",
@@ -188,13 +201,13 @@ READINESS = Blueprint.doc(
     description="Asks every dependency; a problem names those that are missing.",
     security=[],
     responses={
-        "200": _answer(
+        "200": answer(
             "They can.",
             "Readiness",
             {"status": "ready", "dependencies": {"postgres": True, "redis": True}},
             [],
         ),
-        **_problems("not-ready", *_UNAVAILABLE),
+        **problems_of("not-ready", *_UNAVAILABLE),
     },
 )
 METRICS = Blueprint.doc(
@@ -204,6 +217,6 @@ METRICS = Blueprint.doc(
     security=[],
     responses={
         "200": {"description": "The metrics.", "content": {"text/plain": {"schema": _TEXT}}},
-        **_problems(*_UNAVAILABLE),
+        **problems_of(*_UNAVAILABLE),
     },
 )

@@ -8,7 +8,8 @@ from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
 from app.orders import document
-from web import health, representations
+from app.runs.allowed import Act
+from web import health, instructions, representations, runs
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -27,6 +28,13 @@ class TrackingId(BaseConverter):
     part_isolating = True
 
 
+class ActName(BaseConverter):
+    """What can be done to a run; anything else is no such path."""
+
+    regex = "|".join(Act)
+    part_isolating = True
+
+
 class DescribedApi(Api):  # type: ignore[misc] # flask-smorest ships no types
     """flask-smorest without its own form of errors."""
 
@@ -36,6 +44,7 @@ class DescribedApi(Api):  # type: ignore[misc] # flask-smorest ships no types
 def api(app: Flask) -> Api:
     """Bind flask-smorest, which gathers the routes' descriptions, to the application."""
     app.url_map.converters["tracking"] = TrackingId
+    app.url_map.converters["act"] = ActName
     app.config.update(API_TITLE="UOOP", API_VERSION=VERSION, OPENAPI_VERSION="3.1.0")
     described = DescribedApi(
         app, spec_kwargs={"info": _info(), "servers": [{"url": "/", "description": "This server"}]}
@@ -43,6 +52,7 @@ def api(app: Flask) -> Api:
     described.register_converter(
         TrackingId, lambda _: {"type": "string", "pattern": f"^{TrackingId.regex}$", "maxLength": 64}
     )
+    described.register_converter(ActName, lambda _: {"type": "string", "enum": list(Act)})
     components = described.spec.components
     for name, schema in _schemas().items():
         components.schema(name, schema)
@@ -73,6 +83,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
     sent = document.schema(REF)
     sent["SubmittedOrder"] = sent.pop("Order")
     _, told = msgspec.json.schema_components(
-        [*representations.SCHEMAS, *health.SCHEMAS, Problem], ref_template=REF
+        [*representations.SCHEMAS, *runs.SCHEMAS, *instructions.SCHEMAS, *health.SCHEMAS, Problem],
+        ref_template=REF,
     )
     return {**sent, **told}

@@ -160,7 +160,7 @@ CREATE TABLE outcomes (
     run_id bigint NOT NULL,
     cohort_id bigint NOT NULL,
     step smallint NOT NULL,
-    verdict "char" NOT NULL,                -- d done, u undone, r rejected, n unavailable, i in doubt, p poisoned
+    verdict "char" NOT NULL,                -- as app.runs.model.Verdict says
     code text,
     provider text,
     detail json,

@@ -1,10 +1,8 @@
 """P3: effects at the other side, once each; what was undone is undone everywhere; at most one dispatch stands."""
 
 from infra.audit.model import Check, Needs
-from sagas.fulfill_order import FULFILL_ORDER
 
 _CONFIRMED = "audit_orders WHERE known AND has_run AND settled AND NOT undone_order"
-_COMPENSABLE = FULFILL_ORDER.compensable
 
 CHECKS = (
     Check(
@@ -105,7 +103,7 @@ CHECKS = (
         promise="P3",
         says="every step that a failed or cancelled order may have taken is proven undone",
         among="audit_undoing",
-        wrong=f"(intended | touched) & {_COMPENSABLE} & ~(proven & undone) <> 0 "
-        f"OR (failure ->> 'compensated')::boolean IS DISTINCT FROM (touched & {_COMPENSABLE} <> 0)",
+        wrong="(intended | touched) & compensable & ~(proven & undone) <> 0 "
+        "OR (failure ->> 'compensated')::boolean IS DISTINCT FROM (touched & compensable <> 0)",
     ),
 )

@@ -21,7 +21,7 @@ from app.orders import accept
 from app.orders.accept import Answer
 from app.orders.document import Window
 from app.orders.group_commit import CannotAccept, GroupCommit
-from app.orders.model import Accepted, ExternalIdTaken, KeyReused, NewOrder
+from app.orders.model import LEAD, Accepted, ExternalIdTaken, KeyReused, NewOrder
 
 BOUND_S = 60
 
@@ -53,14 +53,14 @@ def test_an_acceptance_is_order_run_key_and_event_in_one(world: World) -> None:
     ) == [("PENDING", "w", "front", "key", "theirs", "order.accepted", 1)]
 
 
-def test_an_order_for_later_is_released_before_its_window(world: World) -> None:
+def test_an_order_for_later_starts_at_once_and_has_its_time_from_its_release_on(world: World) -> None:
     start = datetime.now(UTC) + timedelta(hours=5)
     world.submit([submission(requested_window=Window(start=start, until=start + timedelta(hours=1)))])
 
-    ((due_at, not_after),) = world.rows("SELECT due_at, not_after FROM runs")
+    ((saga, is_due, not_after),) = world.rows("SELECT saga, due_at <= now(), not_after FROM runs")
 
-    assert due_at == start - accept.LEAD
-    assert not_after == due_at + timedelta(seconds=900)
+    assert (saga, is_due) == ("fulfill-scheduled-order", True)
+    assert not_after == start - LEAD + timedelta(seconds=900)
 
 
 def test_racing_submissions_of_one_key_give_one_order(world: World, commits: Sequence[GroupCommit]) -> None:

@@ -105,6 +105,24 @@ def test_the_first_start_may_be_made_again(bare: Database, home: Path, redis_url
 
 
 @pytest.mark.usefixtures("client")
+def test_a_version_that_lacks_a_saga_with_runs_in_flight_refuses_to_start(
+    bare: Database, home: Path, redis_url: str
+) -> None:
+    settings = settings_of(bare, home, redis_url)
+    bootstrap.prepare(settings)
+    with bare.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO runs (id, order_id, tenant_id, saga, version, lane, due_at, not_after) "
+                "VALUES (time_id(), 'o', 'default', 'fulfill-order', 99, 'front', now(), now())"
+            )
+        )
+
+    with pytest.raises(bootstrap.UnknownSaga, match="fulfill-order version 99"):
+        bootstrap.prepare(settings)
+
+
+@pytest.mark.usefixtures("client")
 def test_several_hosts_may_start_at_once(bare: Database, home: Path, redis_url: str) -> None:
     hosts = [settings_of(bare, home / f"host-{n}", redis_url) for n in range(3)]
 

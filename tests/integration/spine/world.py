@@ -23,13 +23,15 @@ from app.orders.model import Accepted, NewOrder
 from app.providers.port import Kind
 from app.runs import cohorts
 from app.runs.cohorts import Claimed
+from sagas.all import SAGAS
 from sagas.definition import Registry, Saga
 from sagas.engine import Engine, Limits
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
+from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
 
-START = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version)
+START = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, ("fulfill-scheduled-order", 1))
 RANKING = ("dhow", "falcon", "swift")  # by their fees, below
 STEPS = FULFILL_ORDER.numbers
 STAGES = {step.name: n for n, stage in enumerate(FULFILL_ORDER.stages) for step in stage.steps}
@@ -106,7 +108,9 @@ class WalkingCarrier:
 def links(claimed: Claimed, leg: int = 0) -> Iterator[list[Message]]:
     """The journey: a list per stage, its join last where steps run side by side."""
     for stage in claimed.itinerary[leg:]:
-        steps: list[int | None] = [*FULFILL_ORDER.travelled(claimed.direction)[stage]]
+        steps: list[int | None] = [
+            *SAGAS.get(claimed.saga, claimed.version).travelled(claimed.direction)[stage]
+        ]
         if len(steps) > 1:
             steps.append(None)
         yield [Message(claimed.id, claimed.epoch, stage, step) for step in steps]
@@ -158,7 +162,7 @@ class World:
         )
         carrier = WalkingCarrier()
         limits = Limits(cohort_size=size, lane_interval_s=interval_s)
-        engine = Engine(ports, Registry(saga), carrier, bell, Heartbeat(db), limits)
+        engine = Engine(ports, Registry(saga, FULFILL_SCHEDULED_ORDER), carrier, bell, Heartbeat(db), limits)
         capacity.rebuild(db, ledger)
         return cls(db, client, book, payment, kitchens, partners, carrier, bell, ledger, ports, engine)
 
@@ -167,7 +171,14 @@ class World:
     ) -> Engine:
         """One more process of the same platform."""
         limits = Limits(cohort_size=size, lane_interval_s=interval_s)
-        return Engine(self.ports, Registry(saga), self.carrier, self.doorbell, Heartbeat(self.db), limits)
+        return Engine(
+            self.ports,
+            Registry(saga, FULFILL_SCHEDULED_ORDER),
+            self.carrier,
+            self.doorbell,
+            Heartbeat(self.db),
+            limits,
+        )
 
     def providers(self) -> list[FakeProvider]:
         return [self.payment, self.kitchens, *self.partners.values()]
@@ -194,8 +205,9 @@ class World:
 
     def walk(self, claimed: Claimed, leg: int = 0, *, until: str | None = None) -> bool:
         """Carry the cohort as a chain would, up to but not into the step `until`; whether it came so far."""
+        numbers = SAGAS.get(claimed.saga, claimed.version).numbers
         for stage in links(claimed, leg):
-            if until is not None and any(message.step == STEPS[until] for message in stage):
+            if until is not None and any(message.step == numbers[until] for message in stage):
                 return True
             went_on = [
                 message.deliver(self.engine) for message in stage
@@ -268,7 +280,8 @@ class World:
     def held_places(self) -> int:
         """Live holds, on which truth and ledger must agree."""
         now = datetime.now().astimezone()
-        assert capacity.drift(self.db, self.ledger, now=now) == {}
+        found = capacity.drift(self.db, self.ledger, now=now)
+        assert found == {}, found
         return int(self.one("SELECT count(*) FROM capacity_holds WHERE released_at IS NULL"))
 
     def pooled(self) -> int:

@@ -300,13 +300,13 @@ def test_a_step_is_due_once(direction: Direction, done: int, touched: int, undon
 @pytest.mark.parametrize(
     ("attempt", "chance", "seconds"),
     [
-        (1, 0.0, 0.25),
+        (1, 0.0, 0.0),
         (1, 1.0, 0.5),
         (2, 1.0, 1.0),
-        (3, 0.5, 1.5),
+        (3, 0.5, 1.0),
         (5, 1.0, 8.0),
         (6, 1.0, 8.0),
-        (1000, 0.0, 4.0),
+        (1000, 0.5, 4.0),
     ],
 )
 def test_backoff_doubles_up_to_its_cap(attempt: int, chance: float, seconds: float) -> None:

@@ -3,6 +3,8 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from fake_desk import Desk
+
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import (
     OrderFilter,
@@ -16,6 +18,7 @@ from app.orders.views import (
 from web.services import Principal, Services
 
 TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
+OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
 READ_ONLY = "uoop_ffffffff_0123456789abcdef0123456789abcdef"
 AT = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
 ORDER_ID = "018f3b2c-7d4e-7a10-9c55-3f1e2a6b7c8d"
@@ -54,6 +57,7 @@ class Platform:
         self.outcome: Accepted | Exception = Accepted(ORDER_ID, AT, False)
         self.tokens = {
             TOKEN: Principal("t1", "0a1b2c3d", frozenset({"orders:read", "orders:write"})),
+            OPERATOR: Principal("t1", "eeeeeeee", frozenset({"ops"})),
             READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
         }
         self.view: OrderView | Exception | None = VIEW
@@ -62,6 +66,7 @@ class Platform:
         self.entries: list[TimelineEntry] | None = [TimelineEntry(at=AT, event="order.accepted")]
         self.dependencies: dict[str, bool | str] = {"postgres": True, "redis": True}
         self.wait_s: float | None = None
+        self.desk = Desk()
 
     def accept(self, new: NewOrder) -> Future[Accepted]:
         self.accepted.append(new)
@@ -96,4 +101,5 @@ class Platform:
             readiness=lambda: self.dependencies,
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
             shedding=lambda: self.wait_s,
+            runs=self.desk,
         )

@@ -5,6 +5,7 @@ from prometheus_client import REGISTRY
 from app.orders import document
 from app.orders.model import Accepted, Status
 from app.orders.views import OrderFilter, Position
+from app.runs.allowed import Act, PastPivot
 from web.description import examples
 
 URL = "/v1/orders"
@@ -142,3 +143,27 @@ def test_requests_are_counted_by_route_and_class_of_status(client, headers):
     client.get(f"{URL}/unknown", headers=headers)
 
     assert REGISTRY.get_sample_value("uoop_http_requests_total", counted) == before + 1
+
+
+def test_a_wish_to_cancel_goes_to_the_desk(client, platform, headers):
+    answer = client.post(f"/v1/orders/{ORDER_ID}/cancel", headers=headers)
+
+    assert answer.status_code == 202
+    assert answer.headers["Location"] == f"/v1/orders/{ORDER_ID}"
+    ((tenant, name, wanted),) = platform.desk.asked
+    assert (tenant, name, wanted.act) == ("t1", ORDER_ID, Act.CANCEL)
+
+
+def test_a_foreign_order_cannot_be_cancelled(client, platform, headers):
+    answer = client.post("/v1/orders/somebody-elses/cancel", headers=headers)
+
+    assert (answer.status_code, answer.json["code"]) == (404, "order-not-found")
+    assert platform.desk.asked == []
+
+
+def test_it_is_too_late_to_cancel_past_the_pivot(client, platform, headers):
+    platform.desk.fails = PastPivot(detail="dispatch-to-partner has been called.")
+
+    answer = client.post(f"/v1/orders/{ORDER_ID}/cancel", headers=headers)
+
+    assert (answer.status_code, answer.json["code"]) == (409, "past-pivot")

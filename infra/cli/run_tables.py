@@ -1,0 +1,142 @@
+"""Runs as operators read them in the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Document = Mapping[str, Any]
+
+
+def runs(found: Sequence[Document]) -> RenderableType:
+    """A list of runs, a line each."""
+    table = _table("tracking id", "state", "step", "code", "try", "order", "customer", "partner", "updated")
+    for run in found:
+        table.add_row(
+            run["tracking_id"],
+            _state(run),
+            run["step"] or "",
+            run["code"] or "",
+            str(run["attempts"] or ""),
+            run["order_status"],
+            run["customer_id"],
+            run["partner"] or "",
+            _moment(run["updated_at"]),
+        )
+    return table
+
+
+def parked(groups: Sequence[Document]) -> RenderableType:
+    """What waits for a person."""
+    table = _table("runs", "step", "code", "first seen", "last seen", "places", "money", "sample")
+    for group in groups:
+        money = ", ".join(_money(each) for each in group["money"])
+        table.add_row(
+            str(group["runs"]),
+            group["step"] or "",
+            group["code"] or "",
+            _moment(group["first_seen"]),
+            _moment(group["last_seen"]),
+            str(group["holds"]),
+            money,
+            group["sample"],
+        )
+    return table
+
+
+def story(told: Document) -> RenderableType:
+    """Everything about one run."""
+    run = told["run"]
+    attempts = _table("at", "step", "cohort", "of", "epoch", "outcome", "provider")
+    for each in told["attempts"]:
+        undo = "undo " if each["direction"] == "backward" else ""
+        attempts.add_row(
+            _moment(each["started_at"]),
+            undo + each["step"],
+            each["cohort_id"],
+            str(each["cohort_size"]),
+            str(each["epoch"]),
+            f"{each['verdict'] or 'running'} {each['code'] or ''}".strip(),
+            each["provider"] or "",
+        )
+    acts = _table("at", "act", "who", "why")
+    for act in told["acts"]:
+        acts.add_row(_moment(act["at"]), f"{act['act']} {act['step'] or ''}".strip(), act["who"], act["why"])
+    head = f"{run['tracking_id']}  run {run['run_id']}  {run['saga']} {run['version']}  {_state(run)}"
+    tracebacks = [
+        each["detail"]["traceback"]
+        for each in told["attempts"]
+        if isinstance(each["detail"], dict) and "traceback" in each["detail"]
+    ]
+    lines = [
+        f"order {run['order_status']}, {run['total_amount']} {run['currency'] or ''}, customer {run['customer_id']}",
+        f"failure: {_pairs(told['failure'] or {}) or 'none'}",
+        f"may stand: {', '.join(told['may_stand']) or 'nothing'}",
+        f"next: {_next(told['next'])}",
+    ]
+    parts: list[RenderableType] = [Text(head, style="bold"), *(Text(line) for line in lines), "", attempts]
+    if told["acts"]:
+        parts += ["", acts]
+    if tracebacks:
+        parts += ["", Text(tracebacks[-1])]
+    return Group(*parts)
+
+
+def acted(told: Document) -> RenderableType:
+    """One act: what has changed."""
+    changed = [
+        f"{name}: {before} -> {told['after'][name]}"
+        for name, before in told["before"].items()
+        if told["after"][name] != before
+    ]
+    would = "would " if told["dry_run"] else ""
+    return Text(
+        "\n".join([f"{would}{told['act']} {told['tracking_id']}", *(f"  {line}" for line in changed)])
+    )
+
+
+def acted_in_bulk(told: Document) -> RenderableType:
+    """An act in bulk: how many, and why not the others."""
+    would = "would be" if told["dry_run"] else "were"
+    lines = [f"{told['act']}: {told['acted']} of {told['matched']} runs {would} touched"]
+    lines += [
+        f"  {each['runs']} not: {each['code']}: {each['why']} (as {each['sample']})"
+        for each in told["refused"]
+    ]
+    if told["more"]:
+        lines.append("  more runs fit: say it again for them")
+    return Text("\n".join(lines))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _state(run: Document) -> str:
+    undoing = run["direction"] == "backward" and run["state"] != "ended"
+    return f"{run['state']}{' undoing' if undoing else ''}"
+
+
+def _money(each: Document) -> str:
+    doubt = f" ({each['in_doubt']} in doubt)" if float(each["in_doubt"]) else ""
+    return f"{each['held']} {each['currency'] or ''}{doubt}".strip()
+
+
+def _next(told: Document) -> str:
+    step = f": {told['step']}" if told["step"] else ""
+    at = f", at {_moment(told['at'])}" if told["at"] else ""
+    attempt = f", attempt {told['attempt']} of {told['attempts_at_most']}" if told["attempt"] else ""
+    return f"{told['what']}{step}{at}{attempt}"
+
+
+def _pairs(values: Document) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _moment(at: str) -> str:
+    return at[:19].replace("T", " ")

@@ -1,0 +1,7 @@
+"""Every saga that this version of the platform knows."""
+
+from sagas.definition import Registry
+from sagas.fulfill_order import FULFILL_ORDER
+from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
+
+SAGAS = Registry(FULFILL_ORDER, FULFILL_SCHEDULED_ORDER)

@@ -1,0 +1,317 @@
+"""
+The operators' desk: finds runs and changes their course, in the words of their sagas.
+
+Every act is decided on the locked run and written together with its line in the log of acts, and with the event of
+an order that ends by it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy import Engine as Database
+
+from app import database, errors
+from app.doorbell import Bell, Doorbell
+from app.runs import acts, allowed, search
+from app.runs.acts import Done
+from app.runs.allowed import Act, Shape, Subject
+from app.runs.model import Direction, RunState
+from app.runs.search import MoneySteps, Place
+from app.runs.views import (
+    Acted,
+    ActedInBulk,
+    Next,
+    ParkedGroup,
+    Refusals,
+    RunFilter,
+    RunPage,
+    RunStory,
+)
+from sagas.definition import Registry, Saga
+from sagas.state import UNDO, bits
+from sagas.steps import authorize_payment, capture_payment
+
+MONEY = frozenset({authorize_payment.NAME, capture_payment.NAME})
+BULK_AT_MOST = 1000
+_PLAIN = {
+    Act.RETRY: allowed.retry,
+    Act.COMPENSATE: allowed.compensate,
+    Act.CANCEL: allowed.cancel,
+    Act.TERMINATE: allowed.terminate,
+}
+_AT_A_STEP = {Act.SKIP: allowed.skip, Act.REDRIVE: allowed.redrive}
+
+
+class NotConfirmed(errors.Rejected):
+    """To terminate leaves everything standing elsewhere; say confirm=true if that is meant."""
+
+    code = "not-confirmed"
+
+
+class UnknownStep(errors.Rejected):
+    """The saga has no such step."""
+
+    code = "unknown-step"
+
+
+class StepMissing(errors.Rejected):
+    """The act needs the name of a step."""
+
+    code = "step-missing"
+
+
+class Busy(errors.Unavailable):
+    """Somebody else moves the run at this moment."""
+
+    code = "run-busy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """
+    What an operator wants done.
+
+    :param step: for `skip` (None is where the run stands) and `redrive`
+    :param confirm: `terminate` asks for it
+    :param dry_run: only say what would happen
+    """
+
+    act: Act
+    who: str
+    why: str
+    step: str | None = None
+    confirm: bool = False
+    dry_run: bool = False
+
+
+class Operations:
+    """The desk of one process; every method opens its own short transaction."""
+
+    def __init__(self, db: Database, sagas: Registry, doorbell: Doorbell) -> None:
+        self._db, self._sagas, self._doorbell = db, sagas, doorbell
+
+    def search(self, tenant_id: str, wanted: RunFilter, after: int | None, limit: int) -> RunPage:
+        """Runs, newest first, those older than the run id `after`."""
+        now = datetime.now(UTC)
+        return database.read(
+            self._db,
+            lambda c: search.page(
+                c,
+                tenant_id,
+                wanted,
+                places=self._places(wanted.step),
+                step_of=self._step_of,
+                after=after,
+                limit=limit,
+                now=now,
+            ),
+        )
+
+    def story(self, tenant_id: str, name: str) -> RunStory:
+        """
+        Everything about a run.
+
+        :param name: its id, or its order's tracking id
+        :raises RunNotFound:
+        """
+        return database.read(self._db, lambda c: self._story(c, search.resolve(c, tenant_id, name)))
+
+    def parked(self, tenant_id: str) -> list[ParkedGroup]:
+        """What waits for a person, by where and why it stopped."""
+        money = [
+            MoneySteps(saga.name, saga.version, bits([saga.numbers[n] for n in MONEY & saga.numbers.keys()]))
+            for saga in self._sagas
+        ]
+        return database.read(self._db, lambda c: search.parked(c, tenant_id, money))
+
+    def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted:
+        """
+        Do it to one run.
+
+        :raises RunNotFound, NotConfirmed, StepMissing, UnknownStep, Busy: and what `app.runs.allowed` says of the act
+        """
+        self._ask_back(wanted)
+        with self._db.begin() as connection:
+            run_id = search.resolve(connection, tenant_id, name)
+            (run,) = acts.lock(connection, tenant_id, [run_id], wait=True)
+            done = self._decide(run, wanted)
+            if not wanted.dry_run:
+                self._keep(connection, [done], wanted)
+        if not wanted.dry_run:
+            self._ring([done])
+        return Acted(
+            run_id=str(run.run_id),
+            tracking_id=run.order_id,
+            act=wanted.act,
+            dry_run=wanted.dry_run,
+            before=acts.told(done.before),
+            after=acts.told(done.after),
+        )
+
+    def act_on_all(
+        self,
+        tenant_id: str,
+        wanted: RunFilter,
+        instruction: Instruction,
+        *,
+        limit: int = BULK_AT_MOST,
+        rate_per_s: float | None = None,
+    ) -> ActedInBulk:
+        """
+        Do it to every run that fits and may be acted upon, oldest first; the others stay as they are.
+
+        :param rate_per_s: so many a second become due; None is all at once
+        :raises NotConfirmed, StepMissing:
+        """
+        self._ask_back(instruction)
+        now = datetime.now(UTC)
+        places = self._places(wanted.step)
+        refused: dict[str, Refusals] = {}
+        done: list[Done] = []
+        with self._db.begin() as connection:
+            found = search.matching(connection, tenant_id, wanted, places=places, limit=limit + 1, now=now)
+            chosen = found[:limit]
+            runs = acts.lock(connection, tenant_id, chosen, wait=False)
+            for run in runs:
+                try:
+                    done.append(_paced(self._decide(run, instruction), len(done), rate_per_s))
+                except errors.UoopError as error:
+                    _refuse(refused, error, run.order_id)
+            for missing in sorted(set(chosen) - {run.run_id for run in runs}):
+                _refuse(refused, Busy(), str(missing))
+            if done and not instruction.dry_run:
+                self._keep(connection, done, instruction)
+        if done and not instruction.dry_run:
+            self._ring(done)
+        return ActedInBulk(
+            act=instruction.act,
+            dry_run=instruction.dry_run,
+            matched=len(chosen),
+            acted=len(done),
+            more=len(found) > limit,
+            refused=sorted(refused.values(), key=lambda each: -each.runs),
+        )
+
+    def _decide(self, run: Subject, wanted: Instruction) -> Done:
+        saga = self._sagas.get(run.saga, run.version)
+        its_shape = shape(saga)
+        if wanted.act not in _AT_A_STEP:
+            return Done(wanted.act, run, _PLAIN[wanted.act](run, its_shape))
+        step = wanted.step or self._step_of(run) or its_shape.names[0]
+        if step not in saga.numbers:
+            raise UnknownStep(detail=f"{saga.name} has {', '.join(saga.numbers)}.")
+        return Done(wanted.act, run, _AT_A_STEP[wanted.act](run, its_shape, saga.numbers[step]), step)
+
+    def _keep(self, connection: Connection, done: Sequence[Done], wanted: Instruction) -> None:
+        acts.keep(connection, done, who=wanted.who, why=wanted.why)
+        for saga in self._sagas:
+            failures: dict[int, Mapping[str, Any]] = {
+                one.after.run_id: one.after.failure
+                for one in done
+                if one.after.state is RunState.ENDED
+                and one.after.failure
+                and (one.after.saga, one.after.version) == (saga.name, saga.version)
+            }
+            if failures:
+                saga.on_undone(connection, failures)
+
+    def _ring(self, done: Sequence[Done]) -> None:
+        self._doorbell.ring(Bell.CLAIM)
+        if any(one.after.state is RunState.ENDED for one in done):
+            self._doorbell.ring(Bell.RELAY)
+
+    def _story(self, connection: Connection, run_id: int) -> RunStory:
+        run, summary = search.one(connection, run_id, step_of=self._step_of)
+        saga = self._sagas.get(run.saga, run.version)
+        names = shape(saga).names
+        return RunStory(
+            run=summary,
+            failure=run.failure,
+            done=_named(run.done, names),
+            may_stand=_named((run.touched | run.done) & saga.compensable & ~run.undone, names),
+            undone=_named(run.undone & run.touched, names),
+            attempts=search.attempts(connection, run_id, names),
+            acts=search.past_acts(connection, run_id),
+            next=_next(saga, run),
+        )
+
+    def _step_of(self, run: Subject) -> str | None:
+        its_shape = shape(self._sagas.get(run.saga, run.version))
+        step = allowed.position(run, its_shape)
+        return None if step is None else its_shape.names[step]
+
+    def _places(self, step: str | None) -> list[Place]:
+        return [
+            Place(saga.name, saga.version, shape(saga).stage_of(number), number, saga.compensable)
+            for saga in self._sagas
+            for name, number in saga.numbers.items()
+            if name == step
+        ]
+
+    def _ask_back(self, wanted: Instruction) -> None:
+        if wanted.act is Act.TERMINATE and not wanted.confirm:
+            raise NotConfirmed()
+        if wanted.act is Act.REDRIVE and wanted.step is None:
+            raise StepMissing()
+
+
+@cache
+def shape(saga: Saga) -> Shape:
+    """The saga in numbers, with the reasons why the pivot and what others use cannot be left out."""
+    used = {name: step.name for step in saga.steps for name in step.uses}
+    why = {name: f"{user} builds on it" for name, user in used.items()} | {saga.pivot: "it is the pivot"}
+    why |= {step.name: step.unskippable for step in saga.steps if step.unskippable}
+    return Shape(
+        names=tuple(step.name for step in saga.steps),
+        stages=tuple(bits(steps) for steps in saga.forward),
+        pivot_stage=saga.pivot_stage,
+        compensable=saga.compensable,
+        uses=tuple(bits([saga.numbers[name] for name in step.uses]) for step in saga.steps),
+        unskippable={saga.numbers[name]: reason for name, reason in why.items()},
+    )
+
+
+def _next(saga: Saga, run: Subject) -> Next:
+    step = allowed.position(run, shape(saga))
+    name = None if step is None else saga.steps[step].name
+    forward = run.direction is Direction.FORWARD
+    match run.state:
+        case RunState.ENDED:
+            return Next(what="nothing: it has ended", step=None, at=None, attempt=None, attempts_at_most=None)
+        case RunState.PARKED:
+            what = "nothing until a person acts"
+            return Next(what=what, step=name, at=None, attempt=None, attempts_at_most=None)
+        case RunState.TRAVELLING:
+            what = "its cohort does the step" if forward else "its cohort undoes the step"
+            return Next(what=what, step=name, at=None, attempt=None, attempts_at_most=None)
+        case RunState.WAITING:
+            tries = saga.steps[step].retry.attempts if forward and step is not None else UNDO.attempts
+            return Next(
+                what="the step is done" if forward else "the step is undone",
+                step=name,
+                at=run.due_at,
+                attempt=run.attempts + 1,
+                attempts_at_most=tries,
+            )
+
+
+def _paced(done: Done, nth: int, rate_per_s: float | None) -> Done:
+    if rate_per_s is None or done.after.state is not RunState.WAITING:
+        return done
+    due_at = done.after.due_at + timedelta(seconds=nth / rate_per_s)
+    return replace(done, after=replace(done.after, due_at=due_at))
+
+
+def _refuse(refused: dict[str, Refusals], error: errors.UoopError, sample: str) -> None:
+    known = refused.get(error.code)
+    why = str(error.data.get("detail", error.title))
+    first = Refusals(code=error.code, why=why, runs=0, sample=sample)
+    refused[error.code] = replace(known or first, runs=(known or first).runs + 1)
+
+
+def _named(found: int, names: Sequence[str]) -> list[str]:
+    return [name for number, name in enumerate(names) if found >> number & 1]

@@ -1,0 +1,53 @@
+"""An operators' desk that notes what it was asked and tells what it was told to."""
+
+import msgspec
+
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary
+from sagas.operations import Instruction
+from web.description import run_examples as examples
+
+STORY = msgspec.convert(examples.STORY, RunStory)
+GROUP = msgspec.convert(examples.PARKED["groups"][0], ParkedGroup)
+ACTED = msgspec.convert(examples.ACTED, Acted)
+IN_BULK = msgspec.convert(examples.ACTED_IN_BULK, ActedInBulk)
+RUN = msgspec.convert(examples.RUN, RunSummary)
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+        self.fails: Exception | None = None
+        self.next: int | None = None
+
+    def search(self, tenant_id: str, wanted: RunFilter, after: int | None, limit: int) -> RunPage:
+        self._note(tenant_id, wanted, after, limit)
+        return RunPage([RUN], self.next)
+
+    def story(self, tenant_id: str, name: str) -> RunStory:
+        self._note(tenant_id, name)
+        return STORY
+
+    def parked(self, tenant_id: str) -> list[ParkedGroup]:
+        self._note(tenant_id)
+        return [GROUP]
+
+    def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted:
+        self._note(tenant_id, name, wanted)
+        return ACTED
+
+    def act_on_all(
+        self,
+        tenant_id: str,
+        wanted: RunFilter,
+        instruction: Instruction,
+        *,
+        limit: int,
+        rate_per_s: float | None,
+    ) -> ActedInBulk:
+        self._note(tenant_id, wanted, instruction, limit, rate_per_s)
+        return IN_BULK
+
+    def _note(self, *asked: object) -> None:
+        self.asked.append(asked)
+        if self.fails:
+            raise self.fails

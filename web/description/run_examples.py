@@ -1,0 +1,105 @@
+"""Examples of what operators read and send."""
+
+from typing import Any
+
+from web.description.examples import TRACKING_ID
+
+RUN_ID = "3714096215048880128"
+
+RUN: dict[str, Any] = {
+    "run_id": RUN_ID,
+    "tracking_id": TRACKING_ID,
+    "external_order_id": None,
+    "customer_id": "customer-118",
+    "partner": None,
+    "order_status": "PENDING",
+    "total_amount": "6.900",
+    "currency": "BHD",
+    "saga": "fulfill-order",
+    "version": 1,
+    "state": "parked",
+    "direction": "forward",
+    "step": "place-with-restaurant",
+    "code": "raised-KeyError",
+    "attempts": 0,
+    "lane": "retry",
+    "due_at": "2026-11-23T09:15:08.250000Z",
+    "not_after": "2026-11-23T09:30:02.120000Z",
+    "cancel_requested": False,
+    "accepted_at": "2026-11-23T09:15:02.120000Z",
+    "updated_at": "2026-11-23T09:15:08.480000Z",
+}
+STANDING: dict[str, Any] = {"state": "parked", "direction": "forward", "stage": 3, "lane": "retry"}
+
+LIST: dict[str, Any] = {"runs": [RUN], "next_cursor": None}
+PARKED: dict[str, Any] = {
+    "groups": [
+        {
+            "saga": "fulfill-order",
+            "step": "place-with-restaurant",
+            "code": "raised-KeyError",
+            "runs": 12,
+            "first_seen": "2026-11-23T09:15:08.480000Z",
+            "last_seen": "2026-11-23T09:31:44.020000Z",
+            "sample": TRACKING_ID,
+            "holds": 12,
+            "money": [{"currency": "BHD", "held": "82.800", "in_doubt": "0"}],
+        }
+    ]
+}
+STORY: dict[str, Any] = {
+    "run": RUN,
+    "failure": {"code": "raised-KeyError", "step": "place-with-restaurant"},
+    "done": ["validate-order", "reserve-capacity", "authorize-payment", "plan-fulfilment"],
+    "may_stand": ["reserve-capacity", "authorize-payment", "place-with-restaurant"],
+    "undone": [],
+    "attempts": [
+        {
+            "step": "place-with-restaurant",
+            "direction": "forward",
+            "cohort_id": "3714096215048888321",
+            "cohort_size": 7,
+            "epoch": 1,
+            "starts": 1,
+            "started_at": "2026-11-23T09:15:08.410000Z",
+            "finished_at": "2026-11-23T09:15:08.470000Z",
+            "verdict": "poisoned",
+            "code": "raised-KeyError",
+            "provider": None,
+            "detail": {"traceback": "Traceback (most recent call last): ..."},
+        }
+    ],
+    "acts": [],
+    "next": {
+        "what": "nothing until a person acts",
+        "step": "place-with-restaurant",
+        "at": None,
+        "attempt": None,
+        "attempts_at_most": None,
+    },
+}
+REASON: dict[str, Any] = {"reason": "The kitchen's interface is mended.", "operator": "fatima"}
+ACTED: dict[str, Any] = {
+    "run_id": RUN_ID,
+    "tracking_id": TRACKING_ID,
+    "act": "retry",
+    "dry_run": False,
+    "before": STANDING,
+    "after": {**STANDING, "state": "waiting"},
+}
+IN_BULK: dict[str, Any] = {
+    **REASON,
+    "act": "retry",
+    "filter": {"state": "parked", "step": "place-with-restaurant", "code": "raised-KeyError"},
+    "rate_per_s": 20,
+}
+ACTED_IN_BULK: dict[str, Any] = {
+    "act": "retry",
+    "dry_run": False,
+    "matched": 12,
+    "acted": 11,
+    "more": False,
+    "refused": [
+        {"code": "run-ended", "why": "Its order is FAILED.", "runs": 1, "sample": TRACKING_ID},
+    ],
+}

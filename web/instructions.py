@@ -1,0 +1,112 @@
+"""What operators send: which runs, what to do to them, and why."""
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from app import errors
+from app.orders import faults
+from app.orders.document import PATTERN_MEANINGS, MalformedJson, Name
+from app.orders.faults import Fault
+from app.runs.allowed import Act
+from app.runs.views import RunFilter, State
+from sagas.operations import BULK_AT_MOST, Instruction
+from web import cursors, submissions
+from web.services import Principal
+
+T = TypeVar("T", bound=msgspec.Struct)
+Reason = Annotated[str, Meta(min_length=3, max_length=500, description="Why; kept in the log of acts.")]
+Operator = Annotated[str, Meta(min_length=1, max_length=100, description="Who, beside the key that is used.")]
+
+
+class InvalidAct(errors.Rejected):
+    """The instruction is not valid."""
+
+    code = "invalid-act"
+
+    def __init__(self, found: list[Fault]) -> None:
+        super().__init__(faults=found)
+
+
+class Runs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which runs: all that is given must hold."""
+
+    tracking_id: Name | None = None
+    external_order_id: Name | None = None
+    customer_id: Name | None = None
+    partner: Name | None = None
+    state: State | None = None
+    saga: Name | None = None
+    step: Name | None = None
+    code: Name | None = None
+    older_than_s: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+
+    def filter(self) -> RunFilter:
+        return RunFilter(**{name: getattr(self, name) for name in Runs.__struct_fields__})
+
+
+class RunQuery(Runs, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which runs, from where on, and how many."""
+
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+    def after(self) -> int | None:
+        """:raises InvalidQuery: when the cursor is not one of ours"""
+        return cursors.decode(self.cursor, int) if self.cursor is not None else None
+
+
+class ActOnRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why it is done; `step` names the one to skip or to re-drive from, `confirm` is for terminate."""
+
+    reason: Reason
+    operator: Operator | None = None
+    step: Name | None = None
+    confirm: bool = False
+    dry_run: bool = False
+
+    def instruction(self, act: Act, caller: Principal) -> Instruction:
+        who = f"{caller.key_prefix}/{self.operator}" if self.operator else caller.key_prefix
+        return Instruction(
+            act=act, who=who, why=self.reason, step=self.step, confirm=self.confirm, dry_run=self.dry_run
+        )
+
+
+class ActOnRuns(ActOnRun, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    What to do to all runs that fit, oldest first.
+
+    `rate_per_s` spreads them over time; `limit` is the most that one request touches.
+    """
+
+    act: Act
+    filter: Runs
+    limit: Annotated[int, Meta(ge=1, le=BULK_AT_MOST)] = BULK_AT_MOST
+    rate_per_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+
+
+SCHEMAS = (ActOnRun, ActOnRuns)
+
+
+def read(form: type[T]) -> T:
+    """
+    Read the body of the current request.
+
+    :raises MalformedJson: when it is not one JSON document in UTF-8
+    :raises InvalidAct: with what is wrong
+    """
+    try:
+        return msgspec.json.decode(submissions.body(), type=form)
+    except msgspec.ValidationError as wrong:
+        raise InvalidAct([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
+
+
+def read_bulk() -> ActOnRuns:
+    """As `read`; a filter without any condition is refused, since it means everything."""
+    wanted = read(ActOnRuns)
+    if wanted.filter == Runs():
+        raise InvalidAct([Fault("/filter", "missing", "must name at least one condition")])
+    return wanted
