@@ -114,7 +114,8 @@ def started(**values: object) -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="faults-")).resolve()
     chosen = Settings.load().with_values(home=home, port=0, flower=False, crash_points=True, **values)
     try:
-        running.up_detached(chosen)
+        command = (sys.executable, "-m", "infra.cli", "up", "--detach")
+        subprocess.run(command, env=stack.bare_environment() | chosen.environment(), check=True)
         yield Stack(running.connected(chosen))
     finally:
         running.down(chosen)
