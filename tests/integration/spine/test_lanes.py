@@ -240,7 +240,6 @@ def test_retries_come_due_in_quarters_of_a_second(world: World) -> None:
     world.walk(world.claim_one())
 
     assert world.one("SELECT bool_and(date_bin('250 ms', due_at, 'epoch') = due_at) FROM runs")
-    assert world.one("SELECT min(due_at - updated_at) > interval '0.2 s' FROM runs")
 
 
 def test_pressure_is_the_age_of_who_waits_longest_in_any_tenant(world: World) -> None:
