@@ -5,7 +5,6 @@ Each order sends one unit to a courier with room among its nearest, or to a part
 all, so that a feasible plan always exists. Without a solution each order takes its own cheapest channel.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,8 +141,3 @@ def _assignment(job: Job, pick: _Option, options: list[_Option]) -> Assignment:
         eta_s=round(pick.eta_s, 1),
         cost=round(pick.cost, 3),
     )
-
-
-def shares(plan: Plan) -> Counter[str]:
-    """How many orders each channel was given."""
-    return Counter(assignment.ranking[0] for assignment in plan.assignments)
