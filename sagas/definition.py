@@ -12,7 +12,7 @@ from functools import cached_property
 
 from sqlalchemy import Connection
 
-from app.runs.model import Direction, Member, Outcomes
+from app.runs.model import FRONT, Direction, Member, Outcomes
 from sagas.ports import Ports
 
 
@@ -121,6 +121,8 @@ class Saga:
 
     :param pivot: the step from which the run only goes forward
     :param on_undone: tells the order that everything has been undone, in the transaction that ends the run
+    :param lane: in which its runs begin, and wait while nothing is wrong
+    :param needs_hold: whether the pivot's gate asks for held capacity
     """
 
     name: str
@@ -128,6 +130,8 @@ class Saga:
     stages: tuple[Stage, ...]
     pivot: str
     on_undone: Callable[[Connection, Mapping[int, Mapping[str, object]]], None]
+    lane: str = FRONT
+    needs_hold: bool = True
 
     @classmethod
     def of(cls, *, stages: tuple[Step | Stage, ...], **rest: object) -> "Saga":

@@ -6,7 +6,6 @@ from dataclasses import replace
 from app.runs.cohorts import Waiting
 from app.runs.model import (
     COMPENSATION,
-    FRONT,
     RETRY,
     Cohort,
     Departure,
@@ -111,7 +110,13 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     step, worst = _worst(bad)
     if worst.verdict is Verdict.NOT_YET:
         return _departure(
-            member, cohort, RunState.WAITING, done=done, touched=touched, lane=FRONT, due_in_s=worst.due_in_s
+            member,
+            cohort,
+            RunState.WAITING,
+            done=done,
+            touched=touched,
+            lane=saga.lane,
+            due_in_s=worst.due_in_s,
         )
     attempts = member.attempts + 1
     given_up = (

@@ -42,6 +42,7 @@ class Verdict(StrEnum):
 FRONT = "front"
 RETRY = "retry"
 COMPENSATION = "compensation"
+FOLLOW_UP = "follow-up"  # runs on orders that were fulfilled before
 
 
 def provider_lane(name: str) -> str:
