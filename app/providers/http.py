@@ -7,15 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from app.providers import outcomes
+from app.providers import listings, outcomes
 from app.providers.connections import Connections, ExchangeError
 from app.providers.outcomes import Verb
-from app.providers.port import Answer, Kind, Request, Verdict
+from app.providers.port import Answer, Kind, Listing, Request, Verdict
 
 ITEMS_PER_REQUEST = 500
 REQUESTS_SIDE_BY_SIDE = 8
@@ -54,6 +55,24 @@ class HttpProvider:
 
     def find(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
         return self._ask(Verb.FIND, resource, keys, [{"key": key} for key in keys], timeout_s)
+
+    def listing(
+        self,
+        resource: str,
+        *,
+        since: datetime,
+        until: datetime,
+        cursor: str | None,
+        limit: int,
+        timeout_s: float,
+    ) -> Listing:
+        asked = {"since": since.isoformat(), "until": until.isoformat(), "limit": str(limit)}
+        query = urlencode(asked if cursor is None else {**asked, "cursor": cursor})
+        try:
+            status, body = self._send("GET", f"{resource}?{query}", b"", time.monotonic() + timeout_s)
+        except ExchangeError as error:
+            return Listing(Verdict.UNAVAILABLE, reason=error.reason)
+        return listings.read(status, body, cursor)
 
     def close(self) -> None:
         """Close idle connections; the provider can be used again."""

@@ -10,7 +10,16 @@ import msgspec
 from app.providers.port import Resource
 from app.providers.registry import ProviderConfig
 from infra.sandbox.behavior import Behavior, Control, Magic, Name
-from infra.sandbox.effects import BULK_TYPES, ITEM_TYPES, Asked, AskedInBulk, Effects, Item, Outcome
+from infra.sandbox.effects import (
+    BULK_TYPES,
+    ITEM_TYPES,
+    Asked,
+    AskedInBulk,
+    Effects,
+    Item,
+    Listing,
+    Outcome,
+)
 from infra.sandbox.http import NoAnswer, Reply, Response
 
 _STATUS_CODES = {"done": 200, "undone": 200, "refused": 409, "unknown": 404}
@@ -22,7 +31,7 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 class Endpoint:
-    """What `PUT, DELETE, GET .../KEY` and `POST .../do, undo, find` do at one place."""
+    """What `PUT, DELETE, GET .../KEY`, `POST .../do, undo, find` and `GET ...?since=` do at one place."""
 
     def __init__(
         self, config: ProviderConfig, resource: Resource, effects: Effects, control: Control, magic: Magic
@@ -62,6 +71,14 @@ class Endpoint:
         keys = [asked.key for asked in _READ_ASKED.decode(body).items]
         answer = self._undo if verb == "undo" else self._effects.find
         return _behave(call, lambda: _bulk(answer(keys)))
+
+    def listing(self, query: dict[str, str]) -> Reply | Awaitable[Reply]:
+        """
+        :raises msgspec.ValidationError: if the query is not what a list wants
+        """
+        call = self._control.next_call()
+        asked = msgspec.convert(query, Listing, strict=False)
+        return _behave(call, lambda: Response(200, _ENCODE(self._effects.listing(asked))))
 
     def _undo(self, keys: Sequence[str]) -> list[Outcome]:
         if self._control.keeps():

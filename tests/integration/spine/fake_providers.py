@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import Enum, auto
 
-from app.providers.port import Answer, Kind, Request, Verdict
+from app.providers.port import Answer, Kind, Listed, Listing, Request, Verdict
 
 
 class Mood(Enum):
@@ -78,6 +79,8 @@ class FakeProvider:
     def __init__(self, name: str, kind: Kind, book: Book) -> None:
         self.name, self.kind, self.book = name, kind, book
         self.calls: list[tuple[str, str]] = []
+        self.listed: dict[tuple[str, str], Listed] = {}
+        self.lists = True
         self._states: dict[tuple[str, str], str] = {}
         self._rules: list[_Rule] = []
         self._hooks: list[tuple[str, Callable[[], object]]] = []
@@ -107,7 +110,7 @@ class FakeProvider:
     def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
         self._happen("before do")
         late = {r.key for r in requests if r.not_after <= datetime.now(UTC)}
-        answers = [self._do(resource, request.key, late) for request in requests]
+        answers = [self._do(resource, request, late) for request in requests]
         self._happen("after do")
         return answers
 
@@ -123,7 +126,59 @@ class FakeProvider:
         self._happen("after find")
         return answers
 
-    def _do(self, resource: str, key: str, late: set[str]) -> Answer:
+    def listing(
+        self,
+        resource: str,
+        *,
+        since: datetime,
+        until: datetime,
+        cursor: str | None,
+        limit: int,
+        timeout_s: float,
+    ) -> Listing:
+        self._happen("before listing")
+        if not self.lists:
+            return Listing(Verdict.REFUSED)
+        if self._mood("listing", resource, ":") is not None:
+            return Listing(Verdict.UNAVAILABLE, reason="silent")
+        self.calls.append(("listing", resource))
+        items = [
+            item
+            for (its_resource, _), item in self.listed.items()
+            if its_resource == resource and since <= item.at < until
+        ]
+        begin = int(cursor or 0)
+        more = begin + limit < len(items)
+        return Listing(
+            Verdict.DONE, tuple(items[begin : begin + limit]), str(begin + limit) if more else None
+        )
+
+    def tamper(
+        self,
+        resource: str,
+        key: str,
+        *,
+        standing: bool = True,
+        amount: str | None = None,
+        currency: str = "BHD",
+    ) -> None:
+        """Have an effect, or have it no more, without having been asked."""
+        self._states[resource, key] = "done" if standing else "undone"
+        self._list(resource, key, standing, Decimal(amount) if amount else None, currency if amount else None)
+
+    def forget(self, resource: str, key: str) -> None:
+        """Lose an effect without a trace."""
+        del self._states[resource, key], self.listed[resource, key]
+
+    def _list(
+        self, resource: str, key: str, standing: bool, amount: Decimal | None, currency: str | None
+    ) -> None:
+        self.listed[resource, key] = Listed(
+            key, standing, datetime.now(UTC), reference=key, amount=amount, currency=currency
+        )
+
+    def _do(self, resource: str, request: Request, late: set[str]) -> Answer:
+        key, amount, currency = request.key, request.body.get("amount"), request.body.get("currency")
         with self._lock:
             mood = self._mood("do", resource, key)
             self.calls.append(("do", key))
@@ -137,6 +192,13 @@ class FakeProvider:
             if state is None and mood is not Mood.REFUSE and key not in late:
                 self._states[resource, key] = "done"
                 self.book.effects.append(Effect(self.name, resource, key, "do"))
+                self._list(
+                    resource,
+                    key,
+                    True,
+                    None if amount is None else Decimal(str(amount)),
+                    None if currency is None else str(currency),
+                )
             if mood is Mood.LOSE_ANSWER:
                 return Answer(key, Verdict.IN_DOUBT)
             if self._states.get((resource, key)) == "done":
@@ -158,6 +220,7 @@ class FakeProvider:
                 op = "undo" if state == "done" else "tombstone"
                 self.book.effects.append(Effect(self.name, resource, key, op))
                 self._states[resource, key] = "undone"
+                self._list(resource, key, False, None, None)
             return Answer(key, Verdict.IN_DOUBT if mood is Mood.LOSE_ANSWER else Verdict.UNDONE)
 
     def _find(self, resource: str, key: str) -> Answer:
