@@ -19,6 +19,7 @@ from app.orders.group_commit import GroupCommit
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
+from app.settlement.desk import DifferenceDesk
 from app.tenants import service as tenants
 from infra import exposition, logs
 from infra.settings import REDIS_ROLES, Settings
@@ -27,6 +28,7 @@ from sagas.all import SAGAS
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
 from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
+from sagas.settlement import UNDOABLE
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.app import create_app
@@ -138,6 +140,7 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
         readiness=partial(readiness, db, clients),
         metrics=partial(exposition.expose, db, clients["redis-broker"]),
         shedding=pressure.retry_after_s,
+        differences=DifferenceDesk(db, undoable=UNDOABLE),
         runs=Operations(db, SAGAS, doorbell(settings, celery_application(_no_tasks_here))),
     )
 

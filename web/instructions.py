@@ -1,4 +1,4 @@
-"""What operators send: which runs, what to do to them, and why."""
+"""What operators send: which runs and differences, what to do about them, and why."""
 
 from typing import Annotated, TypeVar
 
@@ -11,6 +11,9 @@ from app.orders.document import PATTERN_MEANINGS, MalformedJson, Name
 from app.orders.faults import Fault
 from app.runs.allowed import Act
 from app.runs.views import RunFilter, State
+from app.settlement.model import DifferenceKind
+from app.settlement.views import DifferenceFilter
+from app.settlement.views import State as DifferenceState
 from sagas.operations import BULK_AT_MOST, Instruction
 from web import cursors, submissions
 from web.services import Principal
@@ -67,9 +70,13 @@ class ActOnRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dry_run: bool = False
 
     def instruction(self, act: Act, caller: Principal) -> Instruction:
-        who = f"{caller.key_prefix}/{self.operator}" if self.operator else caller.key_prefix
         return Instruction(
-            act=act, who=who, why=self.reason, step=self.step, confirm=self.confirm, dry_run=self.dry_run
+            act=act,
+            who=who(caller, self.operator),
+            why=self.reason,
+            step=self.step,
+            confirm=self.confirm,
+            dry_run=self.dry_run,
         )
 
 
@@ -86,7 +93,44 @@ class ActOnRuns(ActOnRun, frozen=True, forbid_unknown_fields=True, kw_only=True)
     rate_per_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None
 
 
-SCHEMAS = (ActOnRun, ActOnRuns)
+class ActOnDifference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why it is done."""
+
+    reason: Reason
+    operator: Operator | None = None
+
+
+class DifferenceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which differences, from where on, and how many."""
+
+    state: DifferenceState = DifferenceState.OPEN
+    kind: DifferenceKind | None = None
+    provider: Name | None = None
+    resource: Name | None = None
+    tracking_id: Name | None = None
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+    def filter(self) -> DifferenceFilter:
+        return DifferenceFilter(
+            state=self.state,
+            kind=self.kind,
+            provider=self.provider,
+            resource=self.resource,
+            tracking_id=self.tracking_id,
+        )
+
+    def after(self) -> int | None:
+        """:raises InvalidQuery: when the cursor is not one of ours"""
+        return cursors.decode(self.cursor, int) if self.cursor is not None else None
+
+
+SCHEMAS = (ActOnRun, ActOnRuns, ActOnDifference)
+
+
+def who(caller: Principal, operator: str | None) -> str:
+    """Who acts: the key, and the person if one is named."""
+    return f"{caller.key_prefix}/{operator}" if operator else caller.key_prefix
 
 
 def read(form: type[T]) -> T:

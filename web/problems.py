@@ -165,6 +165,24 @@ KINDS: Mapping[str, Kind] = {
             "All that was done elsewhere would stand.",
         ),
         Kind("unknown-step", 422, "The saga has no such step", "The detail lists its steps."),
+        Kind(
+            "difference-not-found",
+            404,
+            "There is no such difference",
+            "Check its id, and whose key you use.",
+        ),
+        Kind(
+            "difference-resolved",
+            409,
+            "The difference has been resolved, or has gone",
+            "Read it: it says by whom and why.",
+        ),
+        Kind(
+            "nothing-to-undo",
+            409,
+            "Nothing of this kind is undone by key",
+            "Deal with it at the provider, then resolve it.",
+        ),
         Kind("step-missing", 422, "The act needs the name of a step", "Give it as step."),
         Kind(
             "internal-error",

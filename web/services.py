@@ -8,6 +8,14 @@ from typing import Protocol
 from app.orders.model import Accepted, NewOrder
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory
+from app.settlement.views import (
+    ActedOn,
+    DifferenceFilter,
+    DifferenceGroup,
+    DifferencePage,
+    DifferenceStory,
+    Remedy,
+)
 from sagas.operations import Instruction
 
 
@@ -42,6 +50,20 @@ class RunDesk(Protocol):
     ) -> ActedInBulk: ...
 
 
+class DifferenceDesk(Protocol):
+    """What operators see of differences with providers; as `app.settlement.desk.DifferenceDesk` says."""
+
+    def page(
+        self, tenant_id: str, wanted: DifferenceFilter, after: int | None, limit: int
+    ) -> DifferencePage: ...
+
+    def groups(self, tenant_id: str) -> list[DifferenceGroup]: ...
+
+    def story(self, tenant_id: str, name: str) -> DifferenceStory: ...
+
+    def act(self, tenant_id: str, name: str, act: Remedy, *, who: str, why: str) -> ActedOn: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """
@@ -58,6 +80,7 @@ class Services:
     shedding()                     None, or after how many seconds a refused client may come again; asked
                                    before anything of a submission is read, so it only looks
     runs                           the operators' desk
+    differences                    their desk for differences with providers
     """
 
     authenticate: Callable[[str], Principal | None]
@@ -69,3 +92,4 @@ class Services:
     metrics: Callable[[], tuple[bytes, str]]
     shedding: Callable[[], float | None]
     runs: RunDesk
+    differences: DifferenceDesk

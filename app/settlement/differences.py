@@ -9,8 +9,16 @@ from sqlalchemy import Connection, text
 
 from app import errors
 from app.database import rows
-from app.settlement.model import Difference, Kind
-from app.settlement.views import Act, ActedOn, DifferenceFilter, DifferenceView, Group, PastAct, State
+from app.settlement.model import Difference, DifferenceKind
+from app.settlement.views import (
+    ActedOn,
+    DifferenceFilter,
+    DifferenceGroup,
+    DifferenceView,
+    PastRemedy,
+    Remedy,
+    State,
+)
 
 GONE = "gone"
 BY_US = "settlement"
@@ -51,7 +59,7 @@ class Open:
     """An open difference, as the review needs it."""
 
     id: int
-    kind: Kind
+    kind: DifferenceKind
     key: str
 
 
@@ -136,7 +144,7 @@ def close_amounts(connection: Connection, provider: str, resource: str, keys: Se
             "provider": provider,
             "resource": resource,
             "keys": list(keys),
-            "kind": Kind.AMOUNT_DIFFERS,
+            "kind": DifferenceKind.AMOUNT_DIFFERS,
         },
     )
 
@@ -157,7 +165,7 @@ def open_after(connection: Connection, provider: str, resource: str, *, after: i
         ),
         {"provider": provider, "resource": resource, "after": after, "limit": limit},
     )
-    return [Open(row.id, Kind(row.kind), row.key) for row in result]
+    return [Open(row.id, DifferenceKind(row.kind), row.key) for row in result]
 
 
 def page(
@@ -176,7 +184,9 @@ def page(
     return [_view(row) for row in result]
 
 
-def groups(connection: Connection, tenant_id: str | None, provider: str | None = None) -> list[Group]:
+def groups(
+    connection: Connection, tenant_id: str | None, provider: str | None = None
+) -> list[DifferenceGroup]:
     """Open differences by provider, resource, kind and currency, with the money at stake; of all tenants for None."""
     result = connection.execute(
         text(
@@ -187,7 +197,7 @@ def groups(connection: Connection, tenant_id: str | None, provider: str | None =
         ),
         {"tenant": tenant_id, "provider": provider},
     )
-    return [Group(**{**row._mapping, "kind": Kind(row.kind)}) for row in result]
+    return [DifferenceGroup(**{**row._mapping, "kind": DifferenceKind(row.kind)}) for row in result]
 
 
 def one(connection: Connection, tenant_id: str, name: str) -> DifferenceView:
@@ -195,13 +205,13 @@ def one(connection: Connection, tenant_id: str, name: str) -> DifferenceView:
     return _view(_found(connection, tenant_id, name, lock=False))
 
 
-def past_acts(connection: Connection, name: str) -> list[PastAct]:
+def past_acts(connection: Connection, name: str) -> list[PastRemedy]:
     """What operators did about it, oldest first."""
     result = connection.execute(
         text("SELECT at, act, who, why FROM difference_acts WHERE difference_id = :id ORDER BY id"),
         {"id": int(name)},
     )
-    return [PastAct(**row._mapping) for row in result]
+    return [PastRemedy(**row._mapping) for row in result]
 
 
 def resolve(connection: Connection, tenant_id: str, name: str, *, who: str, why: str) -> ActedOn:
@@ -218,7 +228,7 @@ def resolve(connection: Connection, tenant_id: str, name: str, *, who: str, why:
         ),
         {"id": int(found.id), "who": who, "why": why},
     )
-    return _acted(connection, tenant_id, found, Act.RESOLVE, who=who, why=why)
+    return _acted(connection, tenant_id, found, Remedy.RESOLVE, who=who, why=why)
 
 
 def ask_to_undo(
@@ -231,7 +241,7 @@ def ask_to_undo(
     :raises DifferenceNotFound, DifferenceResolved, NothingToUndo:
     """
     found = _open(connection, tenant_id, name)
-    if found.kind not in (Kind.THEIRS_NOT_OURS, Kind.DOUBLE_EFFECT):
+    if found.kind not in (DifferenceKind.THEIRS_NOT_OURS, DifferenceKind.DOUBLE_EFFECT):
         raise NothingToUndo(detail=f"{found.kind}: there is no effect too many.")
     if found.resource not in undoable:
         raise NothingToUndo(
@@ -246,7 +256,7 @@ def ask_to_undo(
         ),
         {"id": int(found.id), "who": who, "why": why},
     )
-    return _acted(connection, tenant_id, found, Act.UNDO, who=who, why=why)
+    return _acted(connection, tenant_id, found, Remedy.UNDO, who=who, why=why)
 
 
 def to_undo(connection: Connection, *, limit: int) -> list[UndoAsked]:
@@ -306,7 +316,7 @@ def _found(connection: Connection, tenant_id: str, name: str, *, lock: bool) -> 
 
 
 def _acted(
-    connection: Connection, tenant_id: str, before: DifferenceView, act: Act, *, who: str, why: str
+    connection: Connection, tenant_id: str, before: DifferenceView, act: Remedy, *, who: str, why: str
 ) -> ActedOn:
     connection.execute(
         text("INSERT INTO difference_acts (difference_id, act, who, why) VALUES (:id, :act, :who, :why)"),
@@ -316,10 +326,10 @@ def _acted(
 
 
 def _view(row: Any) -> DifferenceView:
-    return DifferenceView(**{**row._mapping, "kind": Kind(row.kind)})
+    return DifferenceView(**{**row._mapping, "kind": DifferenceKind(row.kind)})
 
 
-def at_stake(found: Sequence[Group]) -> dict[str, Decimal]:
+def at_stake(found: Sequence[DifferenceGroup]) -> dict[str, Decimal]:
     """Money at stake by currency."""
     sums: dict[str, Decimal] = {}
     for group in found:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from app.providers import port
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """How a provider and we differ about one key."""
 
     OURS_NOT_THEIRS = "ours-not-theirs"  # by our books it stands, they do not have it
@@ -108,7 +108,7 @@ class Seen:
 class Difference:
     """:param amount: the money at stake, in `currency`; None where there is none, or nobody told"""
 
-    kind: Kind
+    kind: DifferenceKind
     entry: Entry
     seen: Seen
     amount: Decimal | None
@@ -121,15 +121,15 @@ def compare(entry: Entry, seen: Seen) -> Difference | None:
         case Belief.MOVING | Belief.PERHAPS:
             return None
         case Belief.STANDS if not seen.stands:
-            return Difference(Kind.OURS_NOT_THEIRS, entry, seen, entry.amount, entry.currency)
+            return Difference(DifferenceKind.OURS_NOT_THEIRS, entry, seen, entry.amount, entry.currency)
         case Belief.STANDS:
             return _other_money(entry, seen)
         case _ if not seen.stands:
             return None
         case Belief.OTHER:
-            return Difference(Kind.DOUBLE_EFFECT, entry, seen, seen.amount, seen.currency)
+            return Difference(DifferenceKind.DOUBLE_EFFECT, entry, seen, seen.amount, seen.currency)
         case _:
-            return Difference(Kind.THEIRS_NOT_OURS, entry, seen, seen.amount, seen.currency)
+            return Difference(DifferenceKind.THEIRS_NOT_OURS, entry, seen, seen.amount, seen.currency)
 
 
 def _other_money(entry: Entry, seen: Seen) -> Difference | None:
@@ -139,7 +139,7 @@ def _other_money(entry: Entry, seen: Seen) -> Difference | None:
         return None
     same_currency = entry.currency == seen.currency
     at_stake = abs(entry.amount - seen.amount) if same_currency else entry.amount
-    return Difference(Kind.AMOUNT_DIFFERS, entry, seen, at_stake, entry.currency)
+    return Difference(DifferenceKind.AMOUNT_DIFFERS, entry, seen, at_stake, entry.currency)
 
 
 def _words(state: str, amount: Decimal | None, currency: str | None) -> list[str]:

@@ -1,49 +1,28 @@
-"""
-Settling: carries checks on, one part after the other, under a lease, and undoes what operators have said to undo.
-
-A suspicion becomes a difference only after the provider was asked for that very key and our books were read anew
-after his answer. No transaction is open while he is asked.
-"""
+"""Settling: plans checks and carries them on, one part after the other, in the process's turn."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 
-from app import errors, leases
-from app.providers.port import Answer, Listed, Provider, Verdict
+from app import errors
+from app.providers.port import Provider
 from app.runs.pressure import oldest_age_s
-from app.settlement import checks, differences, truth
+from app.settlement import checks, undoing
 from app.settlement.checks import Check, Phase
-from app.settlement.differences import UndoAsked
-from app.settlement.model import Belief, Book, Difference, Entry, Kind, Seen, compare
+from app.settlement.comparing import Comparing, ProviderSilent
+from app.settlement.model import Book
+from app.settlement.turn import Turn
 
-LEASE, LEASE_S = "settlement", 60.0
 MARGIN_S = 300.0
-SLACK = timedelta(minutes=15)  # the provider's clock, and his part in what straddles midnight
-ITEMS_PER_PART = 500
-RUNS_PER_PAGE = 5_000
-CALL_S = 15.0
 PUT_OFF_S = 60.0
 TAKES_ORDERS_S = 0.5  # age of the oldest waiting order above which nothing is compared
 PAUSE_S = 0.5
 DAY = timedelta(days=1)
 
-_SURE = frozenset({Verdict.DONE, Verdict.UNDONE, Verdict.UNKNOWN})
-_NOT_OURS = frozenset({Belief.UNDONE, Belief.NEVER, Belief.OTHER})
-
 log = structlog.get_logger()
-
-
-class ProviderSilent(errors.Unavailable):
-    """The provider did not say what is needed."""
-
-    code = "provider-silent"
 
 
 class SettlementBusy(errors.Unavailable):
@@ -65,9 +44,10 @@ class Settlement:
         self, db: Database, books: Sequence[Book], providers: Mapping[str, Provider], *, holder: str
     ) -> None:
         """:param holder: names the process in the lease"""
-        self._db, self._providers, self._holder = db, providers, holder
+        self._db, self._providers = db, providers
         self._books = {str(book.resource): book for book in books}
-        self._fence = 0
+        self._turn = Turn(db, holder=holder)
+        self._comparing = Comparing(db, self._turn)
 
     def places(self, provider: str | None = None) -> list[tuple[str, str]]:
         """
@@ -93,11 +73,11 @@ class Settlement:
         :param for_s: no part is begun after that time
         """
         until = time.monotonic() + for_s
-        with self._leased() as held:
+        with self._turn.taken() as held:
             if not held:
                 return
             self._plan(now, from_hour)
-            self._undo()
+            undoing.all_due(self._db, self._turn, self._books, self._providers)
             while time.monotonic() < until and not self.pressed():
                 with self._db.begin() as connection:
                     check = checks.due(connection)
@@ -117,7 +97,7 @@ class Settlement:
         """
         until = time.monotonic() + within_s
         while True:
-            with self._leased() as held:
+            with self._turn.taken() as held:
                 if held:
                     return self._run(ids, tell)
             if time.monotonic() > until:
@@ -170,208 +150,15 @@ class Settlement:
     def _go_on(self, check: Check) -> None:
         provider, book = self._providers.get(check.provider), self._books.get(check.resource)
         if provider is None or book is None:
-            with self._writing() as connection:
+            with self._turn.writing() as connection:
                 checks.abandon(connection, check, trouble="there is no such provider any more")
             return
-        part = {
-            Phase.LIST: self._list,
-            Phase.COMPARE: self._compare,
-            Phase.REVIEW: self._review,
-            Phase.CLEAR: self._clear,
-        }[check.phase]
         try:
-            part(check, book, provider)
+            self._comparing.go_on(check, book, provider)
         except ProviderSilent as error:
             trouble = str(error.data["reason"])
             log.warning(
                 "settlement-put-off", provider=check.provider, resource=check.resource, reason=trouble
             )
-            with self._writing() as connection:
+            with self._turn.writing() as connection:
                 checks.put_off(connection, check, trouble=trouble, for_s=PUT_OFF_S)
-
-    def _list(self, check: Check, book: Book, provider: Provider) -> None:
-        listing = provider.listing(
-            check.resource,
-            since=check.since - SLACK,
-            until=check.until + SLACK,
-            cursor=check.cursor,
-            limit=ITEMS_PER_PART,
-            timeout_s=CALL_S,
-        )
-        if listing.verdict is Verdict.REFUSED:
-            with self._writing() as connection:
-                checks.keep(connection, replace(check, listed=False, phase=Phase.COMPARE))
-            return
-        if listing.verdict is not Verdict.DONE:
-            raise ProviderSilent(reason=listing.reason or "does not answer")
-        told = {item.key: _seen(item) for item in listing.items}
-        entries = self._look(book, list(told), check.margin_s)
-        suspects = {key: seen for key, seen in told.items() if compare(entries[key], seen)}
-        found = self._confirmed(check, book, provider, suspects)
-        agreed = [
-            k for k, seen in told.items() if seen.stands and seen.amount is not None and k not in suspects
-        ]
-        standing = [key for key, seen in told.items() if seen.stands]
-        with self._writing() as connection:
-            differences.record(connection, check.provider, check.resource, found)
-            differences.close_amounts(connection, check.provider, check.resource, agreed)
-            checks.note_standing(connection, check, standing, gone=sorted(told.keys() - standing))
-            after = replace(check, cursor=listing.next, theirs=check.theirs + len(told))
-            checks.keep(connection, after if listing.next else replace(after, phase=Phase.COMPARE))
-
-    def _compare(self, check: Check, book: Book, provider: Provider) -> None:
-        page = self._page(check, book, RUNS_PER_PAGE)
-        if len(page.keys) > ITEMS_PER_PART:
-            page = self._page(check, book, ITEMS_PER_PART)
-        found = self._confirmed(check, book, provider, dict.fromkeys(page.keys))
-        with self._writing() as connection:
-            differences.record(connection, check.provider, check.resource, found)
-            after = replace(check, ours=check.ours + len(page.keys))
-            if page.position is None:
-                checks.keep(connection, replace(after, phase=Phase.REVIEW, position=0))
-            else:
-                checks.keep(connection, replace(after, position=page.position))
-
-    def _page(self, check: Check, book: Book, runs: int) -> truth.Page:
-        look = truth.standing_but_unlisted if check.listed else truth.known
-        with self._db.begin() as connection:
-            return look(
-                connection,
-                book,
-                check.provider,
-                check_id=check.id,
-                since=check.since,
-                until=check.until,
-                position=check.position,
-                runs=runs,
-                margin_s=check.margin_s,
-            )
-
-    def _review(self, check: Check, book: Book, provider: Provider) -> None:
-        with self._db.begin() as connection:
-            known = differences.open_after(
-                connection, check.provider, check.resource, after=check.position, limit=ITEMS_PER_PART
-            )
-        keys = sorted({each.key for each in known})
-        seen = self._find(check, provider, keys)
-        entries = self._look(book, keys, check.margin_s)
-        gone, still = list[int](), list[int]()
-        for each in known:
-            if _is_still(each.kind, entries[each.key], seen[each.key]):
-                still.append(each.id)
-            elif entries[each.key].belief is not Belief.MOVING:
-                gone.append(each.id)
-        with self._writing() as connection:
-            differences.seen_again(connection, still)
-            differences.close(connection, gone)
-            after = replace(check, position=known[-1].id if known else 0)
-            checks.keep(connection, after if known else replace(after, phase=Phase.CLEAR))
-
-    def _clear(self, check: Check, _book: Book, _provider: Provider) -> None:
-        with self._writing() as connection:
-            more = checks.clear(connection, check)
-            checks.keep(connection, check if more else replace(check, phase=Phase.DONE))
-
-    def _confirmed(
-        self, check: Check, book: Book, provider: Provider, suspects: Mapping[str, Seen | None]
-    ) -> list[Difference]:
-        """Those suspects of which the provider, asked again, and our books, read after that, still differ."""
-        seen = self._find(check, provider, list(suspects))
-        entries = self._look(book, list(suspects), check.margin_s)
-        found = []
-        for key, listed in suspects.items():
-            told = replace(listed, verdict=seen[key].verdict) if listed else seen[key]
-            difference = compare(entries[key], told)
-            if difference:
-                found.append(difference)
-        return found
-
-    def _find(self, check: Check, provider: Provider, keys: Sequence[str]) -> dict[str, Seen]:
-        """:raises ProviderSilent: unless he is sure of each"""
-        if not keys:
-            return {}
-        answers = provider.find(check.resource, keys, timeout_s=CALL_S)
-        for answer in answers:
-            if answer.verdict not in _SURE:
-                raise ProviderSilent(reason=answer.reason or "does not answer")
-        return {answer.key: Seen(answer.verdict) for answer in answers}
-
-    def _look(self, book: Book, keys: Sequence[str], margin_s: float) -> dict[str, Entry]:
-        if not keys:
-            return {}
-        with self._db.begin() as connection:
-            return truth.look(connection, book, keys, margin_s=margin_s)
-
-    def _undo(self) -> None:
-        with self._db.begin() as connection:
-            asked = differences.to_undo(connection, limit=ITEMS_PER_PART)
-        for place in sorted({(each.provider, each.resource) for each in asked}):
-            mine = [each for each in asked if (each.provider, each.resource) == place]
-            self._keep_undone(self._undone(*place, mine))
-
-    def _undone(self, name: str, resource: str, asked: Sequence[UndoAsked]) -> list[tuple[UndoAsked, Answer]]:
-        """What came of undoing; what our books want by now, though they did not, is left standing."""
-        provider, book = self._providers.get(name), self._books.get(resource)
-        if provider is None or book is None:
-            return [(each, Answer(each.key, Verdict.REFUSED, reason="no such provider")) for each in asked]
-        entries = self._look(book, [each.key for each in asked], 0.0)
-        wanted = {each.key: each for each in asked if entries[each.key].belief in _NOT_OURS}
-        answers = provider.undo(resource, list(wanted), timeout_s=CALL_S) if wanted else []
-        left = [
-            (each, Answer(each.key, Verdict.REFUSED, reason=f"by our books: {entries[each.key].told}"))
-            for each in asked
-            if each.key not in wanted
-        ]
-        return left + [(wanted[answer.key], answer) for answer in answers]
-
-    def _keep_undone(self, told: Sequence[tuple[UndoAsked, Answer]]) -> None:
-        with self._writing() as connection:
-            for asked, answer in told:
-                if answer.verdict is Verdict.UNDONE:
-                    differences.undone(connection, asked)
-                else:
-                    refused = answer.verdict is Verdict.REFUSED
-                    differences.not_undone(
-                        connection,
-                        asked,
-                        trouble=answer.reason or answer.verdict,
-                        again_in_s=None if refused else PUT_OFF_S,
-                    )
-
-    @contextmanager
-    def _leased(self) -> Iterator[bool]:
-        with self._db.begin() as connection:
-            fence = leases.take(connection, LEASE, holder=self._holder, for_s=LEASE_S)
-        if fence is None:
-            yield False
-            return
-        self._fence = fence
-        try:
-            yield True
-        finally:
-            with self._db.begin() as connection:
-                leases.release(connection, LEASE, holder=self._holder)
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """
-        A transaction that prolongs the lease, and that nobody else can write beside.
-
-        :raises LeaseLost: if another has it
-        """
-        with self._db.begin() as connection:
-            if leases.take(connection, LEASE, holder=self._holder, for_s=LEASE_S) != self._fence:
-                raise leases.LeaseLost(name=LEASE)
-            yield connection
-
-
-def _seen(item: Listed) -> Seen:
-    return Seen(Verdict.DONE if item.standing else Verdict.UNDONE, item.amount, item.currency)
-
-
-def _is_still(kind: Kind, entry: Entry, seen: Seen) -> bool:
-    """Whether a difference that was found before is still there; of money, only a list tells that it agrees now."""
-    if kind is Kind.AMOUNT_DIFFERS:
-        return entry.belief is Belief.STANDS and seen.stands
-    found = compare(entry, seen)
-    return found is not None and found.kind is kind

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.orders.document import Moment
-from app.settlement.model import Kind
+from app.settlement.model import DifferenceKind
 
 
 class State(StrEnum):
@@ -13,7 +13,7 @@ class State(StrEnum):
     ALL = "all"
 
 
-class Act(StrEnum):
+class Remedy(StrEnum):
     """What a person may do about a difference."""
 
     RESOLVE = "resolve"  # it has been dealt with
@@ -25,7 +25,7 @@ class DifferenceFilter:
     """Which differences; None is any."""
 
     state: State = State.OPEN
-    kind: Kind | None = None
+    kind: DifferenceKind | None = None
     provider: str | None = None
     resource: str | None = None
     tracking_id: str | None = None
@@ -41,7 +41,7 @@ class DifferenceView:
     """
 
     id: str
-    kind: Kind
+    kind: DifferenceKind
     provider: str
     resource: str
     key: str
@@ -68,7 +68,7 @@ class DifferencePage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastAct:
+class PastRemedy:
     """What an operator did about the difference."""
 
     at: Moment
@@ -82,16 +82,16 @@ class DifferenceStory:
     """A difference with what was done about it."""
 
     difference: DifferenceView
-    acts: list[PastAct]
+    acts: list[PastRemedy]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class DifferenceGroup:
     """Open differences of one provider, resource, kind and currency. `amount`: their money at stake, if any."""
 
     provider: str
     resource: str
-    kind: Kind
+    kind: DifferenceKind
     currency: str | None
     differences: int
     amount: str | None
@@ -103,6 +103,6 @@ class Group:
 class ActedOn:
     """One act: how the difference stood and how it stands."""
 
-    act: Act
+    act: Remedy
     before: DifferenceView
     after: DifferenceView

@@ -8,9 +8,10 @@ import pytest
 from fake_providers import FakeProvider, Mood
 from world import RANKING, STEPS, World
 
+from app import leases
 from app.optimization.model import OWN_FLEET
 from app.providers.port import Resource
-from app.settlement import differences, service
+from app.settlement import comparing, differences
 from app.settlement.differences import DifferenceNotFound, DifferenceResolved, NothingToUndo
 from app.settlement.service import NoSuchProvider, Settlement
 from sagas.settlement import BOOKS, UNDOABLE
@@ -82,8 +83,8 @@ def failed(world: World) -> str:
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """So that a handful of orders makes several parts and pages."""
-    monkeypatch.setattr(service, "ITEMS_PER_PART", 2)
-    monkeypatch.setattr(service, "RUNS_PER_PAGE", 3)
+    monkeypatch.setattr(comparing, "ITEMS_PER_PART", 2)
+    monkeypatch.setattr(comparing, "RUNS_PER_PAGE", 3)
     yield
 
 
@@ -460,7 +461,7 @@ def test_who_lost_the_lease_writes_nothing_more(world: World) -> None:
         settlement(world, "successor").tick(now=datetime.now(UTC), from_hour=24, for_s=60)
 
     world.payment.meanwhile("before listing", overtake)
-    with pytest.raises(service.leases.LeaseLost):
+    with pytest.raises(leases.LeaseLost):
         sleeper.run(ids, lambda _: None, within_s=0)
 
     assert world.one("SELECT bool_and(phase = 'done') FROM settlement_checks")
