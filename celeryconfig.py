@@ -18,6 +18,7 @@ task_routes = {
     names.CARRIER_DIED: {"queue": names.CONTROL},
     names.RECONCILE: {"queue": names.CONTROL},
     names.MAINTAIN: {"queue": names.CONTROL},
+    names.SETTLE: {"queue": names.CONTROL},
     names.RELAY: {"queue": names.OUTBOX},
 }
 
@@ -61,6 +62,7 @@ beat_schedule = {
     "relay": {"task": names.RELAY, "schedule": 1.0},
     "reconcile": {"task": names.RECONCILE, "schedule": 5.0},
     "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},
+    "settle": {"task": names.SETTLE, "schedule": 5.0},
 }
 beat_max_loop_interval = 0.5
 beat_scheduler = "celery.beat:Scheduler"  # jobs are harmless when doubled: there is nothing to remember

@@ -1,7 +1,8 @@
 """The answer to /metrics: what all processes counted, and gauges read from the stores at that moment."""
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import redis
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -11,6 +12,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.runs.pressure import oldest_age_s
+from app.settlement import checks, differences
+from app.settlement.views import DifferenceGroup
 from tasks import names
 
 QUEUES = (names.STEPS, names.PARTNER, names.OPTIMIZER, names.CONTROL, names.OUTBOX)
@@ -46,6 +49,8 @@ class Stores(Collector):
             with self._db.connect() as connection:
                 row = connection.execute(text(_GAUGES)).one()
                 age_s = oldest_age_s(connection)
+                differing = differences.groups(connection, None)
+                unsettled_s = checks.oldest_unfinished_s(connection)
         except SQLAlchemyError:
             return  # missing gauges say it
         for name, meaning in _MEANINGS.items():
@@ -53,6 +58,12 @@ class Stores(Collector):
         yield GaugeMetricFamily(
             "uoop_oldest_waiting_seconds", "Age of the oldest due run at the front.", value=age_s
         )
+        yield GaugeMetricFamily(
+            "uoop_settlement_unfinished_seconds",
+            "For how long the oldest unfinished comparison with a provider has been due.",
+            value=unsettled_s,
+        )
+        yield from _differences(differing)
 
     def _from_broker(self) -> Iterator[Metric]:
         depths = GaugeMetricFamily("uoop_queue_depth", "Messages in a worker queue.", labels=["queue"])
@@ -62,6 +73,29 @@ class Stores(Collector):
         except redis.RedisError:
             return
         yield depths
+
+
+def _differences(groups: Sequence[DifferenceGroup]) -> Iterator[Metric]:
+    count = GaugeMetricFamily(
+        "uoop_differences_open",
+        "Open differences between our books and a provider's.",
+        labels=["provider", "resource", "kind"],
+    )
+    money = GaugeMetricFamily(
+        "uoop_differences_open_amount",
+        "Money at stake in open differences.",
+        labels=["provider", "resource", "kind", "currency"],
+    )
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for group in groups:
+        place = (group.provider, group.resource, str(group.kind))
+        counts[place] += group.differences
+        if group.amount is not None:
+            money.add_metric([*place, group.currency or ""], float(group.amount))
+    for place, number in counts.items():
+        count.add_metric(place, number)
+    yield count
+    yield money
 
 
 def expose(db: Engine, broker: "redis.Redis") -> tuple[bytes, str]:

@@ -92,6 +92,12 @@ class Settings(BaseSettings):
         default=1000, ge=1, description="Age of the oldest waiting order above which new ones are turned away"
     )
     order_deadline_s: int = Field(default=900, ge=1, description="Time in which an order ends or is parked")
+    settle_hour: int = Field(
+        default=1,
+        ge=0,
+        le=23,
+        description="Hour of the day, in UTC, from which yesterday is compared with the providers' lists",
+    )
     drain_s: float = Field(
         default=15, ge=1, description="Time that a stop may take before processes are killed"
     )

@@ -22,7 +22,8 @@ from app.outbox import sequencer
 from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import Relay
 from app.providers import registry
-from app.providers.port import Kind
+from app.providers.port import Kind, Provider
+from app.settlement.service import Settlement
 from infra import metrics
 from infra.settings import Settings
 from sagas.all import SAGAS
@@ -30,9 +31,11 @@ from sagas.backends.celery import CeleryCarrier
 from sagas.engine import Engine, Limits
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
+from sagas.settlement import BOOKS
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
 
+SETTLE_FOR_S = 1.0  # of every 5 s between two ticks: never more than a fifth of one process
 TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
 
 
@@ -86,7 +89,19 @@ def services(settings: Settings, app: Celery) -> Services:
         relays=(Relay(db, sink, holder=holder, observe=metrics.observe_events),),
         reconcile=partial(reconcile, db, ledger),
         maintain=partial(_maintain, db),
+        settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
     )
+
+
+def settlement(settings: Settings, db: Database) -> Settlement:
+    """
+    The comparison with every declared provider and the own fleet.
+
+    :raises ProvidersFileError: as `known_providers` does
+    """
+    sides: dict[str, Provider] = {provider.name: provider for provider in known_providers(settings)}
+    sides[OWN_FLEET] = OwnFleet(db)
+    return Settlement(db, BOOKS, sides, holder=f"{socket.gethostname()}:{os.getpid()}")
 
 
 def messages_may_be_lost(settings: Settings) -> None:
@@ -146,6 +161,10 @@ def reconcile(db: Database, ledger: Ledger) -> None:
             capacity.rebuild(db, ledger)
     except Unavailable:
         return  # Redis is away: nothing can be held meanwhile either
+
+
+def _settle(settlement: Settlement, *, from_hour: int) -> None:
+    settlement.tick(now=datetime.now(UTC), from_hour=from_hour, for_s=SETTLE_FOR_S)
 
 
 def _maintain(db: Database) -> None:

@@ -25,6 +25,7 @@ class Services:
     :param sequence: moves one batch into the event log, returns its size
     :param reconcile: brings the capacity ledger back to the truth
     :param maintain: makes and drops partitions
+    :param settle: goes on comparing our books with the providers' lists, for a moment
     """
 
     engine: Engine
@@ -33,6 +34,7 @@ class Services:
     relays: tuple[Relay, ...]
     reconcile: Callable[[], None]
     maintain: Callable[[], None]
+    settle: Callable[[], None]
 
 
 def made(app: Celery) -> Services:

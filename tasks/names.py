@@ -8,6 +8,7 @@ CARRIER_DIED = "uoop.carrier-died"
 RELAY = "uoop.relay"
 RECONCILE = "uoop.reconcile"
 MAINTAIN = "uoop.maintain"
+SETTLE = "uoop.settle"
 
 STEPS, PARTNER, OPTIMIZER = "steps", "partner", "optimizer"
 CONTROL, OUTBOX = "control", "outbox"

@@ -75,19 +75,17 @@ def plan(
     A daily check that is there already stays as it is, any other begins anew.
     """
     again = (
-        "NOTHING"
+        "daily = true"
         if daily
-        else (
-            "UPDATE SET phase = 'list', cursor = NULL, position = 0, listed = true, theirs = 0, ours = 0, "
-            "margin_s = excluded.margin_s, trouble = NULL, due_at = now(), finished_at = NULL"
-        )
+        else "phase = 'list', cursor = NULL, position = 0, listed = true, theirs = 0, ours = 0, "
+        "margin_s = excluded.margin_s, trouble = NULL, due_at = now(), finished_at = NULL"
     )
     result = connection.execute(
         text(
             "INSERT INTO settlement_checks (provider, resource, since, until, daily, margin_s) "
             "SELECT provider, resource, :since, :until, :daily, :margin "
             "FROM json_to_recordset(CAST(:places AS json)) AS p(provider text, resource text) "
-            f"ORDER BY 1, 2 ON CONFLICT (since, until, provider, resource) DO {again} RETURNING id"
+            f"ORDER BY 1, 2 ON CONFLICT (since, until, provider, resource) DO UPDATE SET {again} RETURNING id"
         ),
         {
             "since": since,
@@ -198,6 +196,17 @@ def clear(connection: Connection, check: Check) -> bool:
         {"id": check.id, "lines": LINES_PER_CLEARING},
     ).rowcount
     return dropped == LINES_PER_CLEARING
+
+
+def oldest_unfinished_s(connection: Connection) -> float:
+    """Seconds since the oldest unfinished check was planned; 0 if there is none."""
+    age = connection.execute(
+        text(
+            "SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float FROM settlement_checks "
+            "WHERE finished_at IS NULL"
+        )
+    ).scalar_one()
+    return float(age or 0.0)
 
 
 def forget(connection: Connection, *, now: datetime) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -327,12 +326,3 @@ def _acted(
 
 def _view(row: Any) -> DifferenceView:
     return DifferenceView(**{**row._mapping, "kind": DifferenceKind(row.kind)})
-
-
-def at_stake(found: Sequence[DifferenceGroup]) -> dict[str, Decimal]:
-    """Money at stake by currency."""
-    sums: dict[str, Decimal] = {}
-    for group in found:
-        if group.amount is not None:
-            sums[group.currency or ""] = sums.get(group.currency or "", Decimal(0)) + Decimal(group.amount)
-    return sums

@@ -13,6 +13,7 @@ from app import errors
 from infra.settings import Settings
 
 RUNS = "/v1/ops/runs"
+DIFFERENCES = "/v1/ops/differences"
 ASK_WITHIN_S = 15.0
 GIVE_UP_AFTER_S = 60.0
 AGAIN_AFTER_S = 0.5
@@ -97,6 +98,20 @@ class Client:
     def act_on_runs(self, instruction: Mapping[str, object]) -> Any:
         """Change the course of all runs that fit."""
         return self._tell(f"{RUNS}/bulk", instruction)
+
+    def differences(self, wanted: Mapping[str, object]) -> Any:
+        """Differences with providers that fit, newest first; needs a key of scope ops, as all that follows."""
+        return self._ask("GET", f"{DIFFERENCES}?{urlencode(wanted)}")
+
+    def difference(self, name: str) -> Any:
+        return self._ask("GET", f"{DIFFERENCES}/{quote(name, safe='')}")
+
+    def difference_summary(self) -> Any:
+        return self._ask("GET", f"{DIFFERENCES}/summary")
+
+    def act_on_difference(self, name: str, act: str, instruction: Mapping[str, object]) -> Any:
+        """Resolve a difference, or have it undone."""
+        return self._tell(f"{DIFFERENCES}/{quote(name, safe='')}/{act}", instruction)
 
     def _tell(self, path: str, document: Mapping[str, object]) -> Any:
         return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})

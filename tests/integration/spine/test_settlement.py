@@ -1,7 +1,9 @@
 """Our books compared with the providers' own lists."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from app.providers.port import Resource
 from app.settlement import comparing, differences
 from app.settlement.differences import DifferenceNotFound, DifferenceResolved, NothingToUndo
 from app.settlement.service import NoSuchProvider, Settlement
+from infra import exposition
 from sagas.settlement import BOOKS, UNDOABLE
 
 FIRST, SECOND, THIRD = RANKING
@@ -587,3 +590,36 @@ def test_what_is_missing_there_cannot_be_undone(world: World) -> None:
 
     with pytest.raises(NothingToUndo):
         asked_to_undo(world, str(world.one("SELECT id FROM differences")))
+
+
+def test_what_is_open_is_told_to_prometheus_with_its_money(world: World) -> None:
+    order, other = fulfilled(world, 2)
+    world.payment.tamper("captures", f"{order}:capture-payment:1", amount="1.500")
+    world.payment.tamper("captures", f"{other}:capture-payment:1", amount="2.000", currency="SAR")
+    world.kitchens.tamper("placements", f"{order}:place-with-restaurant:1")
+    compare(world)
+    settlement(world).plan(**span(), provider="kitchens")
+
+    told = exposition.expose(world.db, world.redis)[0].decode()
+
+    labels = 'kind="double-effect",provider="benefit",resource="captures"'
+    assert f"uoop_differences_open{{{labels}}} 2.0" in told
+    assert f'uoop_differences_open_amount{{currency="BHD",{labels}}} 1.5' in told
+    assert f'uoop_differences_open_amount{{currency="SAR",{labels}}} 2.0' in told
+    assert 'resource="placements"} 1.0' in told
+    (unfinished,) = [
+        line for line in told.splitlines() if line.startswith("uoop_settlement_unfinished_seconds ")
+    ]
+    assert float(unfinished.split()[1]) > 0
+
+
+def test_alerts_ask_for_what_is_told(world: World) -> None:
+    (order,) = fulfilled(world)
+    world.payment.tamper("captures", f"{order}:capture-payment:1", amount="1.500")
+    compare(world)
+    told = exposition.expose(world.db, world.redis)[0].decode()
+
+    asked = re.findall(r"expr: .*?(uoop_\w+)", Path("infra/prometheus/alerts.yml").read_text())
+
+    assert len(asked) == 3
+    assert [name for name in asked if f"\n{name}" not in told] == []
