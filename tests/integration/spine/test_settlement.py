@@ -13,10 +13,13 @@ from world import RANKING, STEPS, World
 from app import leases
 from app.optimization.model import OWN_FLEET
 from app.providers.port import Resource
+from app.runs.allowed import Act
 from app.settlement import comparing, differences
 from app.settlement.differences import DifferenceNotFound, DifferenceResolved, NothingToUndo
 from app.settlement.service import NoSuchProvider, Settlement
 from infra import exposition
+from sagas.all import SAGAS
+from sagas.operations import Instruction, Operations
 from sagas.settlement import BOOKS, UNDOABLE
 
 FIRST, SECOND, THIRD = RANKING
@@ -133,6 +136,16 @@ def test_what_they_have_of_an_order_that_failed_is_found(world: World, resource:
     assert compare(world) == [("theirs-not-ours", side(world, resource).name, key)]
 
 
+def test_what_stands_of_an_order_that_was_terminated_is_found(world: World) -> None:
+    (order,) = world.accept()
+    world.kitchens.behave(Mood.SILENT)
+    world.walk(world.claim_one())
+    terminate = Instruction(act=Act.TERMINATE, who="tests", why="because", confirm=True)
+    Operations(world.db, SAGAS, world.doorbell).act("default", order, terminate)
+
+    assert compare(world) == [("theirs-not-ours", "benefit", f"{order}:authorize-payment:0")]
+
+
 @pytest.mark.parametrize("key", ["nobody:capture-payment:0", "odd", "a:b:c:d:e"])
 def test_what_belongs_to_no_order_is_found_and_is_the_platforms_own(world: World, key: str) -> None:
     fulfilled(world)
@@ -231,6 +244,7 @@ def test_a_capture_that_nobody_heard_of_may_stand(world: World) -> None:
 def test_a_step_that_an_operator_skipped_may_be_missing(world: World) -> None:
     (order,) = fulfilled(world)
     world.sql("DELETE FROM outcomes WHERE step = :step", step=STEPS["place-with-restaurant"])
+    world.kitchens.lists = False
     world.kitchens.forget("placements", f"{order}:place-with-restaurant:0")
 
     assert compare(world) == []
