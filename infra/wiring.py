@@ -19,8 +19,10 @@ from app.errors import Unavailable
 from app.fleet.provider import OwnFleet
 from app.optimization.model import OWN_FLEET, Partner
 from app.outbox import sequencer
+from app.outbox.port import Sink
 from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import Relay
+from app.outbox.side_by_side import Relays
 from app.providers import registry
 from app.providers.port import Kind
 from infra import metrics
@@ -77,16 +79,30 @@ def services(settings: Settings, app: Celery) -> Services:
     bell = doorbell(settings, app)
     carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
-    sink = RedisStream(redis_client(settings.events_url.get_secret_value()))
     holder = f"{socket.gethostname()}:{os.getpid()}"
     return Services(
         engine=Engine(_ports(settings, db, ledger, bell), SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
-        relays=(Relay(db, sink, holder=holder, observe=metrics.observe_events),),
+        relays=Relays(
+            [
+                Relay(db, sink, holder=holder, observe=partial(metrics.observe_delivery, sink.name))
+                for sink in sinks(settings)
+            ]
+        ),
         reconcile=partial(reconcile, db, ledger),
         maintain=partial(_maintain, db),
     )
+
+
+def sinks(settings: Settings) -> list[Sink]:
+    """Where events go; a new sink is one more line."""
+    found: list[Sink] = [RedisStream(redis_client(settings.events_url.get_secret_value()))]
+    if settings.kafka_brokers:
+        from infra import kafka  # noqa: PLC0415 (a sixth of a second, only where there is Kafka)
+
+        found.append(kafka.sink(settings))
+    return found
 
 
 def messages_may_be_lost(settings: Settings) -> None:
