@@ -53,6 +53,11 @@ TABLES = (
 )
 
 
+def retention(table: str) -> timedelta:
+    """How long the table's rows are kept."""
+    return next(each.retention for each in TABLES if each.table == table)
+
+
 def maintain(connection: Connection, *, now: datetime) -> list[str]:
     """
     Make the partitions of the coming days and drop those past their retention.

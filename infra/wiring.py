@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,7 +19,7 @@ from app.capacity.ledger import Ledger
 from app.errors import Unavailable
 from app.fleet.provider import OwnFleet
 from app.optimization.model import OWN_FLEET, Partner
-from app.outbox import sequencer
+from app.outbox import dead_letters, sequencer
 from app.outbox.port import Sink
 from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import Relay
@@ -80,6 +81,7 @@ def services(settings: Settings, app: Celery) -> Services:
     carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
     holder = f"{socket.gethostname()}:{os.getpid()}"
+    used = sinks(settings)
     return Services(
         engine=Engine(_ports(settings, db, ledger, bell), SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
@@ -87,11 +89,11 @@ def services(settings: Settings, app: Celery) -> Services:
         relays=Relays(
             [
                 Relay(db, sink, holder=holder, observe=partial(metrics.observe_delivery, sink.name))
-                for sink in sinks(settings)
+                for sink in used
             ]
         ),
         reconcile=partial(reconcile, db, ledger),
-        maintain=partial(_maintain, db),
+        maintain=partial(_maintain, db, [sink.name for sink in used]),
     )
 
 
@@ -164,6 +166,10 @@ def reconcile(db: Database, ledger: Ledger) -> None:
         return  # Redis is away: nothing can be held meanwhile either
 
 
-def _maintain(db: Database) -> None:
+def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
+    """Make and drop partitions; what a sink still lacks of a day that goes becomes its dead letters."""
+    with db.begin() as connection:
+        first_kept = (datetime.now(UTC) - partitions.retention("outbox_log")).date()
+        dead_letters.keep_overdue(connection, sinks_in_use, before=first_kept)
     with db.begin() as connection:
         partitions.maintain(connection, now=datetime.now(UTC))

@@ -33,10 +33,11 @@ def keep(connection: Connection, sink: str, event: Event, *, reason: str) -> Non
     )
 
 
-def keep_overdue(connection: Connection, *, before: date) -> int:
+def keep_overdue(connection: Connection, sinks: Sequence[str], *, before: date) -> int:
     """
     Take over what a sink has not had yet of the days that are about to be dropped.
 
+    :param sinks: those that are in use
     :param before: the first day that stays
     :return: how many
     """
@@ -45,14 +46,14 @@ def keep_overdue(connection: Connection, *, before: date) -> int:
         text(f"""
             WITH overdue AS (
                 SELECT s.name, l.* FROM sinks s JOIN outbox_log l ON l.pos > s.pos AND l.day >= s.day
-                WHERE l.day < :before
+                WHERE l.day < :before AND s.name = ANY(:sinks)
             ), moved AS (
                 UPDATE sinks SET pos = o.pos, tries = 0
                 FROM (SELECT name, max(pos) AS pos FROM overdue GROUP BY name) o WHERE o.name = sinks.name
             )
             INSERT INTO dead_letters (sink, reason, {_EVENT}) SELECT name, 'overdue', {_EVENT} FROM overdue
         """),
-        {"before": before},
+        {"before": before, "sinks": list(sinks)},
     )
     return int(kept.rowcount)
 

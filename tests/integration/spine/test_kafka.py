@@ -34,7 +34,9 @@ def topic(brokers: str, request: pytest.FixtureRequest) -> KafkaTopic:
 
 def read(topic: KafkaTopic, count: int) -> list[dict[str, Any]]:
     """The first `count` events, as a group of one reads them."""
-    consumer = Consumer({**topic.connection, "group.id": f"reader of {topic.topic}", "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {**topic.connection, "group.id": f"reader of {topic.topic}", "auto.offset.reset": "earliest"}
+    )
     consumer.subscribe([topic.topic])
     events: list[dict[str, Any]] = []
     try:

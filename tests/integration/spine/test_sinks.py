@@ -121,16 +121,16 @@ def test_a_silent_sink_keeps_no_other_waiting(db: Database) -> None:
 
 
 def test_what_is_dropped_by_age_becomes_dead_letters_of_the_sinks_that_lack_it(db: Database) -> None:
-    behind, ahead = Picky("behind"), Picky("ahead")
-    for sink in (behind, ahead):
+    behind, ahead, sinks = Picky("behind"), Picky("ahead"), ["behind", "ahead"]
+    for sink in (behind, ahead, Picky("not in use")):
         Relay(db, sink, holder="one").run_once()
     written(db, "old")
     relayed(Relay(db, ahead, holder="one"))
     with db.begin() as connection:
         today = connection.execute(text("SELECT current_date")).scalar_one()
 
-        assert dead_letters.keep_overdue(connection, before=today) == 0
-        assert dead_letters.keep_overdue(connection, before=today + timedelta(days=1)) == 1
+        assert dead_letters.keep_overdue(connection, sinks, before=today) == 0
+        assert dead_letters.keep_overdue(connection, sinks, before=today + timedelta(days=1)) == 1
         (letter,) = dead_letters.open_ones(connection, "behind", limit=10)
     written(db, "young")
     expire(db)
