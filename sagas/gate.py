@@ -22,6 +22,12 @@ _CLOSE = text("""
 """)
 
 
+def expired(cohort: Cohort, members: Sequence[Member]) -> dict[int, Outcome]:
+    """Those past their `not_after`, by run id: whatever step up to the pivot is next, nobody is called for them."""
+    late = Outcome(Verdict.REJECTED, "too-late")
+    return {member.run_id: late for member in members if member.not_after <= cohort.seen_at}
+
+
 def close(connection: Connection, cohort: Cohort, members: Sequence[Member]) -> dict[int, Outcome]:
     """
     Let the members through to the pivot, in one statement before the call.
