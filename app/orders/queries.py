@@ -28,7 +28,7 @@ REASONS: Mapping[str, str] = {
     "restaurant-refused": "The restaurant cannot take the order.",
     "no-available-partner": "No delivery partner takes the order.",
     "capacity-full": "The restaurant has no capacity left in this window.",
-    "too-late": "The order could not be fulfilled within its time.",
+    "expired": "The order could not be confirmed within its time.",
     "window-over": "The requested window is over.",
     "window-too-far": "The requested window is more than two weeks ahead.",
     "cancelled": "The order was cancelled.",

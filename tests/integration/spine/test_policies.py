@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -13,6 +14,8 @@ from world import STAGES, STEPS, World
 
 from app import errors
 from app.orders import queries
+from app.orders.document import Window
+from app.orders.model import LEAD
 from app.runs import cohorts
 from app.runs.cohorts import Claimed
 from app.runs.model import DONE, UNDONE, Member, Outcome
@@ -232,7 +235,7 @@ def test_a_refusal_by_the_orders_own_time_is_not_left_out(db: Database, client: 
     world.walk(claimed, STAGES[PLACE.name])
     world.settle()
 
-    assert world.failures() == {order: {"code": "too-late", "step": PLACE.name, "compensated": True}}
+    assert world.failures() == {order: {"code": "expired", "step": PLACE.name, "compensated": True}}
 
 
 NARROW = f"step:{PLACE.name}"
@@ -339,7 +342,7 @@ def test_an_order_past_its_time_is_undone_before_anybody_is_called_again(
 
     world.settle()
 
-    assert world.failures()[order]["code"] == "too-late"
+    assert world.failures()[order]["code"] == "expired"
     assert world.standing() == []
     assert {op for provider, before in asked.items() for op, _ in provider.calls[before:]} == {"undo"}
 
@@ -377,3 +380,43 @@ def test_progress_forgets_since_when_it_failed(db: Database, client: "redis.Redi
     assert world.rows("SELECT attempts, now() - failing_since < interval '1 min' FROM runs") == [(1, True)]
     world.settle()
     assert world.statuses() == {order: "CONFIRMED"}
+
+
+def time_given(world: World, order: str) -> timedelta:
+    """From acceptance, or from the release for an order of a later window, to the order's end."""
+    given = world.one(
+        "SELECT r.not_after - greatest(o.created_at, o.window_from - make_interval(secs => :lead)) "
+        "FROM runs r JOIN uoop_orders o ON o.id = r.order_id WHERE o.id = :id",
+        id=order,
+        lead=LEAD.total_seconds(),
+    )
+    assert isinstance(given, timedelta)
+    return given
+
+
+@pytest.mark.parametrize("ahead", [None, timedelta(minutes=20), timedelta(hours=5)], ids=str)
+@pytest.mark.parametrize(("asked_s", "seconds"), [(None, 900), (5, 5), (86_400, 86_400)])
+def test_an_order_has_the_time_that_it_asks_for_and_else_its_tenants(
+    world: World, ahead: timedelta | None, asked_s: int | None, seconds: int
+) -> None:
+    start = datetime.now(UTC) + ahead if ahead else None
+    window = Window(start=start, until=start + timedelta(hours=1)) if start else None
+
+    (order,) = world.accept(confirm_within_s=asked_s, requested_window=window)
+
+    assert time_given(world, order) == timedelta(seconds=seconds)
+
+
+def test_an_order_that_is_not_confirmed_in_its_time_is_undone_and_says_so(world: World) -> None:
+    hurried, usual = world.accept(confirm_within_s=5)[0], world.accept()[0]
+    world.kitchens.behave(Mood.SILENT, times=2)
+    world.walk(world.claim_one())
+    world.sql("UPDATE runs SET not_after = not_after - interval '10 s'")  # so much time has passed
+
+    world.settle()
+
+    assert world.statuses() == {hurried: "FAILED", usual: "CONFIRMED"}
+    failure = view(world, hurried).failure
+    assert failure
+    assert (failure.code, failure.compensated) == ("expired", True)
+    assert all(hurried not in key for key in world.standing())
