@@ -14,7 +14,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Connection
 
 from app import errors
-from app.runs.model import Direction, LostCohort, Member, Outcome, Outcomes, step_lane
+from app.runs.model import FRONT, Direction, LostCohort, Member, Outcome, Outcomes, step_lane
 from sagas.ports import Ports
 
 
@@ -195,6 +195,8 @@ class Saga:
 
     :param pivot: the step from which the run only goes forward
     :param on_undone: tells the order that everything has been undone, in the transaction that ends the run
+    :param lane: in which its runs begin, and wait while nothing is wrong
+    :param needs_hold: whether the pivot's gate asks for held capacity
     :raises BadDefinition: if a step's options do not fit its place
     """
 
@@ -203,6 +205,8 @@ class Saga:
     stages: tuple[Stage, ...]
     pivot: str
     on_undone: Callable[[Connection, Mapping[int, Mapping[str, object]]], None]
+    lane: str = FRONT
+    needs_hold: bool = True
 
     def __post_init__(self) -> None:
         for step in self.steps:

@@ -215,7 +215,8 @@ class Engine:
             if cohort.direction is Direction.FORWARD and stage <= saga.pivot_stage:
                 refused = gate.expired(cohort, travelling)
             if cohort.direction is Direction.FORWARD and definition.name == saga.pivot:
-                refused |= gate.close(connection, cohort, [m for m in travelling if m.run_id not in refused])
+                in_time = [m for m in travelling if m.run_id not in refused]
+                refused |= gate.close(connection, cohort, in_time, needs_hold=saga.needs_hold)
         members = [
             state.remembering(m, step)
             for m in travelling

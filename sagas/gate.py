@@ -12,8 +12,8 @@ _CLOSE = text("""
         UPDATE runs r SET gated = true
         WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.cohort_id = :cohort
         AND NOT r.cancel_requested AND r.not_after > now()
-        AND EXISTS (SELECT FROM capacity_holds h WHERE h.run_id = r.id AND h.released_at IS NULL
-            AND h.expires_at > now())
+        AND (NOT :needs_hold OR EXISTS (SELECT FROM capacity_holds h WHERE h.run_id = r.id AND h.released_at IS NULL
+            AND h.expires_at > now()))
         RETURNING r.id
     )
     SELECT r.id, CASE WHEN r.cancel_requested THEN 'cancelled' WHEN r.not_after <= now() THEN 'expired'
@@ -28,11 +28,17 @@ def expired(cohort: Cohort, members: Sequence[Member]) -> dict[int, Outcome]:
     return {member.run_id: late for member in members if member.not_after <= cohort.seen_at}
 
 
-def close(connection: Connection, cohort: Cohort, members: Sequence[Member]) -> dict[int, Outcome]:
+def close(
+    connection: Connection, cohort: Cohort, members: Sequence[Member], *, needs_hold: bool
+) -> dict[int, Outcome]:
     """
     Let the members through to the pivot, in one statement before the call.
 
+    :param needs_hold: whether they must have held capacity
     :return: those that may not pass, by run id: cancelled, past their `not_after`, or without their hold
     """
-    refused = connection.execute(_CLOSE, {"ids": ids(m.run_id for m in members), "cohort": cohort.id})
+    refused = connection.execute(
+        _CLOSE,
+        {"ids": ids(m.run_id for m in members), "cohort": cohort.id, "needs_hold": needs_hold},
+    )
     return {run_id: Outcome(Verdict.REJECTED, code) for run_id, code in refused}

@@ -144,7 +144,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         following = cohort.stage + 1
         if following == len(stages):
             return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
-        lane = saga.entrances[following] or FRONT
+        lane = saga.entrances[following] or saga.lane
         passed = _departure(member, cohort, RunState.WAITING, done=done, touched=touched, lane=lane)
         return replace(passed, stage=following)
 
@@ -158,7 +158,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
             RunState.WAITING,
             done=done,
             touched=touched,
-            lane=somewhere or FRONT,
+            lane=somewhere or saga.lane,
             due_in_s=worst.due_in_s,
         )
     retry, attempts = saga.steps[step].retry, member.attempts + 1

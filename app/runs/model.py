@@ -43,6 +43,7 @@ class Verdict(StrEnum):
 FRONT = "front"
 RETRY = "retry"
 COMPENSATION = "compensation"
+FOLLOW_UP = "follow-up"  # runs on orders that were fulfilled before
 PASSED = (Verdict.DONE, Verdict.LEFT_OUT)
 
 

@@ -15,6 +15,7 @@ from app import time_ids
 from app.database import rows
 from app.runs import acts
 from app.runs.allowed import Subject
+from app.runs.follow_ups import PRESENT_RUN
 from app.runs.model import Direction, RunState, Verdict
 from app.runs.views import (
     Attempt,
@@ -133,7 +134,7 @@ def resolve(connection: Connection, tenant_id: str, name: str) -> int:
     """
     found = connection.execute(
         text(
-            "SELECT r.id FROM uoop_orders o JOIN runs r ON r.id = o.run_id "
+            f"SELECT r.id FROM uoop_orders o JOIN runs r ON r.id = {PRESENT_RUN} "
             "WHERE o.id = :name AND o.tenant_id = :tenant"
         ),
         {"name": name, "tenant": tenant_id},
