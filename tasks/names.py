@@ -10,5 +10,5 @@ RECONCILE = "uoop.reconcile"
 MAINTAIN = "uoop.maintain"
 SETTLE = "uoop.settle"
 
-STEPS, PARTNER, OPTIMIZER = "steps", "partner", "optimizer"
+STEPS, PARTNER, PATIENT, OPTIMIZER = "steps", "partner", "patient", "optimizer"
 CONTROL, OUTBOX = "control", "outbox"

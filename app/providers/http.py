@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -16,11 +17,13 @@ import msgspec
 from app.providers import listings, outcomes
 from app.providers.connections import Connections, ExchangeError
 from app.providers.outcomes import Verb
+from app.providers.permits import Permits
 from app.providers.port import Answer, Kind, Listing, Request, Verdict
 
 ITEMS_PER_REQUEST = 500
 REQUESTS_SIDE_BY_SIDE = 8
 
+_TAKEN = "all its calls are taken"
 _METHODS = {Verb.DO: "PUT", Verb.UNDO: "DELETE", Verb.FIND: "GET"}
 _ENCODER = msgspec.json.Encoder()
 
@@ -30,8 +33,12 @@ Job = TypeVar("Job")
 class HttpProvider:
     """A provider behind `url`; thread-safe, and usable on both sides of a fork."""
 
-    def __init__(self, *, name: str, kind: Kind, url: str, bulk: bool, token: str) -> None:
+    def __init__(
+        self, *, name: str, kind: Kind, url: str, bulk: bool, token: str, permits: Permits | None = None
+    ) -> None:
+        """:param permits: bound the requests in flight; None is as many as the callers make"""
         parts = urlsplit(url)
+        self._permits = permits
         self.name = name
         self.kind = kind
         self.bulk = bulk
@@ -68,10 +75,14 @@ class HttpProvider:
     ) -> Listing:
         asked = {"since": since.isoformat(), "until": until.isoformat(), "limit": str(limit)}
         query = urlencode(asked if cursor is None else {**asked, "cursor": cursor})
-        try:
-            status, body = self._send("GET", f"{resource}?{query}", b"", time.monotonic() + timeout_s)
-        except ExchangeError as error:
-            return Listing(Verdict.UNAVAILABLE, reason=error.reason)
+        deadline = time.monotonic() + timeout_s
+        with self._permitted(1, timeout_s) as permitted:
+            if not permitted:
+                return Listing(Verdict.UNAVAILABLE, reason=_TAKEN)
+            try:
+                status, body = self._send("GET", f"{resource}?{query}", b"", deadline)
+            except ExchangeError as error:
+                return Listing(Verdict.UNAVAILABLE, reason=error.reason)
         return listings.read(status, body, cursor)
 
     def close(self) -> None:
@@ -95,8 +106,19 @@ class HttpProvider:
             part = slice(start, start + size)
             answers[part] = ask(verb, resource, keys[part], bodies[part], deadline)
 
-        self._side_by_side(ask_from, range(0, len(keys), size))
+        jobs = range(0, len(keys), size)
+        with self._permitted(min(len(jobs), REQUESTS_SIDE_BY_SIDE), timeout_s) as permitted:
+            if not permitted:
+                return [Answer(key, Verdict.UNAVAILABLE, reason=_TAKEN) for key in keys]
+            self._side_by_side(ask_from, jobs, permitted)
         return answers
+
+    def _permitted(self, wanted: int, timeout_s: float) -> AbstractContextManager[int]:
+        """How many requests may be made at once, 0 if none."""
+        if self._permits is None:
+            return nullcontext(wanted)
+        # at least half of the time is left for the call: too little of it would only leave doubt
+        return self._permits.held(wanted, wait_s=timeout_s / 2, hold_s=timeout_s)
 
     def _ask_bulk(
         self,
@@ -136,15 +158,15 @@ class HttpProvider:
         request = f"{head}\r\n".encode("latin-1") + body
         return self._connections.exchange(request, method, deadline=deadline)
 
-    def _side_by_side(self, work: Callable[[Job], None], jobs: Sequence[Job]) -> None:
-        """Do all jobs on up to eight threads, this one included; each job bounds itself."""
+    def _side_by_side(self, work: Callable[[Job], None], jobs: Sequence[Job], most: int) -> None:
+        """Do all jobs on so many threads at most, this one included; each job bounds itself."""
         remaining = iter(jobs)
 
         def work_off(_: object = None) -> None:
             for job in remaining:  # next() on an iterator is atomic under the GIL
                 work(job)
 
-        others = min(len(jobs), REQUESTS_SIDE_BY_SIDE) - 1
+        others = min(len(jobs), most) - 1
         started = [self._pool().submit(work_off) for _ in range(others)]
         work_off()
         for future in started:

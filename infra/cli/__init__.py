@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app import errors
-from infra.cli import audit, demo, differences, orders, reconcile, replay, runs, sagas, stack
+from infra.cli import audit, demo, differences, events, orders, reconcile, replay, runs, sagas, stack
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
@@ -23,6 +23,7 @@ runs.register(app)
 reconcile.register(app)
 differences.register(app)
 audit.register(app)
+events.register(app)
 sagas.register(app)
 
 
