@@ -59,7 +59,9 @@ def summary(groups: Sequence[Document]) -> RenderableType:
 
 def differences(found: Sequence[Document]) -> RenderableType:
     """A list, a line each."""
-    table = _table("id", "kind", "provider", "key", "ours", "theirs", "money", "last seen", "")
+    table = _table("id", "kind", "provider", "key", "ours", "theirs", "money", "")
+    for column in table.columns[3:]:  # they are long: folded, so that the others stay whole
+        column.no_wrap, column.overflow = False, "fold"
     for each in found:
         table.add_row(
             each["id"],
@@ -69,7 +71,6 @@ def differences(found: Sequence[Document]) -> RenderableType:
             each["ours"],
             each["theirs"],
             _money(each),
-            _moment(each["last_seen"]),
             _state(each),
         )
     return table
