@@ -109,6 +109,7 @@ def test_where_all_agree_there_is_no_difference(world: World) -> None:
 
     assert compare(world) == []
     assert world.one("SELECT sum(theirs) FROM settlement_checks") > 30
+    assert world.one("SELECT sum(ours) FROM settlement_checks") == 0  # nothing listed is asked for again
     assert world.one("SELECT count(*) FROM settlement_lines") == 0
 
 
@@ -256,6 +257,7 @@ def test_a_suspicion_that_the_provider_denies_is_no_difference(world: World) -> 
 
     assert compare(world) == []
     assert ("find", f"{order}:capture-payment:0") in world.payment.calls
+    assert world.one("SELECT count(*) FROM differences") == 0  # not even one that has gone
 
 
 def test_an_order_that_moves_while_it_is_asked_for_is_no_difference(world: World) -> None:
