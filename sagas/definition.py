@@ -64,6 +64,7 @@ class Call:
     :param sure: no earlier execution of this step can have called anybody for these members
     """
 
+    lane: str
     patience_s: float
     sure: bool
     cohort_id: int

@@ -29,6 +29,7 @@ from app.runs.model import (
     Member,
     Outcome,
     StepPassed,
+    Verdict,
     is_provider_lane,
 )
 from sagas import gate, isolation, state
@@ -217,6 +218,8 @@ class Engine:
             if cohort.direction is Direction.FORWARD and definition.name == saga.pivot:
                 in_time = [m for m in travelling if m.run_id not in refused]
                 refused |= gate.close(connection, cohort, in_time, needs_hold=saga.needs_hold)
+            if starts > 1:  # an earlier start may have called somebody
+                refused = {run_id: replace(o, verdict=Verdict.REJECTED) for run_id, o in refused.items()}
         members = [
             state.remembering(m, step)
             for m in travelling
@@ -232,7 +235,12 @@ class Engine:
             return Result({})
         patience_s = PROVIDER_LANE_PATIENCE_S if is_provider_lane(cohort.lane) else PATIENCE_S
         call = Call(
-            patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
+            lane=cohort.lane,
+            patience_s=patience_s,
+            sure=starts == 1,
+            cohort_id=cohort.id,
+            step=number,
+            executor=executor,
         )
         crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
         result = isolation.act(

@@ -24,7 +24,7 @@ _CLOSE = text("""
 
 def expired(cohort: Cohort, members: Sequence[Member]) -> dict[int, Outcome]:
     """Those past their `not_after`, by run id: whatever step up to the pivot is next, nobody is called for them."""
-    late = Outcome(Verdict.REJECTED, "expired")
+    late = Outcome(Verdict.STOPPED, "expired")
     return {member.run_id: late for member in members if member.not_after <= cohort.seen_at}
 
 
@@ -41,4 +41,4 @@ def close(
         _CLOSE,
         {"ids": ids(m.run_id for m in members), "cohort": cohort.id, "needs_hold": needs_hold},
     )
-    return {run_id: Outcome(Verdict.REJECTED, code) for run_id, code in refused}
+    return {run_id: Outcome(Verdict.STOPPED, code) for run_id, code in refused}

@@ -8,9 +8,11 @@ from app.runs.cohorts import Waiting
 from app.runs.model import (
     COMPENSATION,
     DONE,
+    FINAL,
     FRONT,
     PASSED,
     RETRY,
+    UNCALLED,
     Cohort,
     Departure,
     Direction,
@@ -29,6 +31,7 @@ UNDO = Retry(attempts=12, first_s=0.5, cap_s=15.0)
 _SPEAKS = (
     Verdict.POISONED,
     Verdict.REJECTED,
+    Verdict.STOPPED,
     Verdict.IN_DOUBT,
     Verdict.UNAVAILABLE,
     Verdict.NOT_YET,
@@ -87,7 +90,7 @@ def leaving_out(
     left_out = {}
     for member in members:
         outcome = outcomes.get(member.run_id, DONE)
-        refused = outcome.verdict in (Verdict.REJECTED, Verdict.POISONED)
+        refused = outcome.verdict in FINAL
         failed = outcome.verdict in (Verdict.UNAVAILABLE, Verdict.IN_DOUBT)
         tired = step.retry.gives_up(member.attempts + 1, _failing_s(member, cohort.seen_at))
         if refused or (failed and tired):
@@ -136,7 +139,8 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     here = stages[cohort.stage]
     finished = [step for step, outcome in outcomes.items() if outcome.verdict in PASSED]
     done = member.done | bits(behind) | bits(finished)
-    touched = member.touched | bits(behind) | bits(here)
+    uncalled = [step for step, outcome in outcomes.items() if outcome.verdict in UNCALLED]
+    touched = member.touched | bits(behind) | bits(here) & ~bits(uncalled)
     bad = {step: outcome for step, outcome in outcomes.items() if outcome.verdict not in PASSED}
     if not bad:
         if not cohort.at_last_leg:
@@ -163,7 +167,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         )
     retry, attempts = saga.steps[step].retry, member.attempts + 1
     failing_s = _failing_s(member, cohort.seen_at)
-    if worst.verdict not in (Verdict.REJECTED, Verdict.POISONED) and not retry.gives_up(attempts, failing_s):
+    if worst.verdict not in FINAL and not retry.gives_up(attempts, failing_s):
         wait_s = retry.wait_s(attempts, failing_s)
         if cohort.stage <= saga.pivot_stage:  # its end is not put off by waiting
             wait_s = max(0.0, min(wait_s, (member.not_after - cohort.seen_at).total_seconds()))
@@ -222,7 +226,7 @@ def _backward(
 
     step, worst = _worst(bad)
     attempts, failing_s = member.attempts + 1, _failing_s(member, cohort.seen_at)
-    if worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or UNDO.gives_up(attempts, failing_s):
+    if worst.verdict in FINAL or UNDO.gives_up(attempts, failing_s):
         failure = {
             **(member.failure or {}),
             "parked": f"undo-{saga.steps[step].name}",

@@ -38,6 +38,7 @@ _STATUS_OF = {
     (Direction.FORWARD, Verdict.DONE): "done",
     (Direction.FORWARD, Verdict.NOT_YET): "waiting",
     (Direction.FORWARD, Verdict.REJECTED): "rejected",
+    (Direction.FORWARD, Verdict.STOPPED): "rejected",
     (Direction.FORWARD, Verdict.LEFT_OUT): "left-out",
     (Direction.BACKWARD, Verdict.UNDONE): "undone",
     (Direction.BACKWARD, Verdict.REJECTED): "undo-refused",

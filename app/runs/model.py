@@ -33,9 +33,10 @@ class Verdict(StrEnum):
     DONE = "d"
     UNDONE = "u"
     REJECTED = "r"  # refused for good: never retried
+    STOPPED = "s"  # refused for good before anybody was called: past its time, cancelled, or without its hold
     UNAVAILABLE = "n"  # surely without effect: tried again later
     IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
-    NOT_YET = "l"  # nothing is wrong, its time has not come
+    NOT_YET = "l"  # surely without effect: nothing is wrong, its time has not come
     POISONED = "p"  # makes the step raise, where others pass: needs a person
     LEFT_OUT = "o"  # did not come about, and the run goes on without: the step is optional
 
@@ -45,6 +46,8 @@ RETRY = "retry"
 COMPENSATION = "compensation"
 FOLLOW_UP = "follow-up"  # runs on orders that were fulfilled before
 PASSED = (Verdict.DONE, Verdict.LEFT_OUT)
+FINAL = (Verdict.POISONED, Verdict.REJECTED, Verdict.STOPPED)  # trying again changes nothing
+UNCALLED = (Verdict.STOPPED, Verdict.NOT_YET)  # surely without effect, and without any call
 
 
 def provider_lane(name: str) -> str:
@@ -77,7 +80,7 @@ class Outcome:
 
     :param code: stable reason, for every verdict but DONE and UNDONE
     :param detail: what later steps and readers need, as JSON
-    :param provider: who was silent or unavailable; sends the order into that provider's lane
+    :param provider: who is silent or unavailable; sends the order into that provider's lane
     :param due_in_s: when to come again, for NOT_YET
     """
 

@@ -129,7 +129,7 @@ _ORDERS = f"""
 _FAILED = """
     CREATE TEMP TABLE audit_undoing AS
     SELECT o.order_id, o.run_id, o.touched, o.undone, o.failure, o.compensable,
-        coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict <> 'u'), 0) AS intended,
+        coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict NOT IN ('u', 'l', 's')), 0) AS intended,
         coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict = 'u'), 0) AS proven
     FROM audit_orders o LEFT JOIN outcomes x ON x.run_id = o.run_id
     WHERE o.undone_order AND o.has_run GROUP BY 1, 2, 3, 4, 5, 6

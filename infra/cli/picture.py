@@ -18,6 +18,7 @@ _LOOKS = {
     Verdict.DONE: ("green", "done"),
     Verdict.UNDONE: ("cyan", "undone"),
     Verdict.REJECTED: ("red", "rejected"),
+    Verdict.STOPPED: ("red", "stopped"),
     Verdict.UNAVAILABLE: ("yellow", "unavailable"),
     Verdict.IN_DOUBT: ("magenta", "in doubt"),
     Verdict.NOT_YET: ("blue", "not yet"),
