@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from functools import partial
 
 import redis
+import structlog
 from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine as Database
 
 from app import database, partitions
+from app.capacity import drift
 from app.capacity import service as capacity
 from app.capacity.ledger import Ledger
 from app.errors import Unavailable
@@ -32,6 +34,8 @@ from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
+
+log = structlog.get_logger()
 
 TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
 
@@ -85,6 +89,7 @@ def services(settings: Settings, app: Celery) -> Services:
         sequence=partial(_sequence, db),
         relays=(Relay(db, sink, holder=holder, observe=metrics.observe_events),),
         reconcile=partial(reconcile, db, ledger),
+        mend_capacity=partial(mend_capacity, db, ledger),
         maintain=partial(_maintain, db),
     )
 
@@ -146,6 +151,17 @@ def reconcile(db: Database, ledger: Ledger) -> None:
             capacity.rebuild(db, ledger)
     except Unavailable:
         return  # Redis is away: nothing can be held meanwhile either
+
+
+def mend_capacity(db: Database, ledger: Ledger) -> None:
+    """Mend what ledger and truth do not share, and tell of it."""
+    try:
+        drifts = drift.mend(db, ledger, now=datetime.now(UTC))
+    except Unavailable:
+        return  # away, or lost: then it is rebuilt
+    for one in drifts:
+        log.warning("capacity-drift", cause=one.cause, slot=one.slot, order_id=one.order_id)
+        metrics.DRIFT.labels(one.cause).inc()
 
 
 def _maintain(db: Database) -> None:

@@ -23,7 +23,8 @@ class Services:
     What tasks call, one set per process.
 
     :param sequence: moves one batch into the event log, returns its size
-    :param reconcile: brings the capacity ledger back to the truth
+    :param reconcile: rebuilds a capacity ledger that was lost
+    :param mend_capacity: mends where ledger and truth differ
     :param maintain: makes and drops partitions
     """
 
@@ -32,6 +33,7 @@ class Services:
     sequence: Callable[[], int]
     relays: tuple[Relay, ...]
     reconcile: Callable[[], None]
+    mend_capacity: Callable[[], None]
     maintain: Callable[[], None]
 
 
