@@ -18,6 +18,7 @@ from app.capacity import drift
 from app.capacity import service as capacity
 from app.capacity.ledger import Ledger
 from app.errors import Unavailable
+from app.fleet import service as fleet
 from app.fleet.provider import OwnFleet
 from app.optimization.model import OWN_FLEET, Partner
 from app.outbox import sequencer
@@ -165,5 +166,7 @@ def mend_capacity(db: Database, ledger: Ledger) -> None:
 
 
 def _maintain(db: Database) -> None:
+    now = datetime.now(UTC)
     with db.begin() as connection:
-        partitions.maintain(connection, now=datetime.now(UTC))
+        fleet.forget(connection, before=now - partitions.A_MONTH)
+    partitions.maintain(db, now=now)
