@@ -10,5 +10,5 @@ RECONCILE = "uoop.reconcile"
 MEND_CAPACITY = "uoop.mend-capacity"
 MAINTAIN = "uoop.maintain"
 
-STEPS, PARTNER, OPTIMIZER = "steps", "partner", "optimizer"
+STEPS, PARTNER, PATIENT, OPTIMIZER = "steps", "partner", "patient", "optimizer"
 CONTROL, OUTBOX = "control", "outbox"

@@ -16,7 +16,7 @@ from storm import Script
 from app.capacity import ledger, service
 from app.runs import attempts, executions
 from app.runs.model import UNDONE, Member
-from sagas import state
+from sagas import gate, state
 from sagas.steps import asking, dispatch_to_partner
 
 Break = Callable[[Database], AbstractContextManager[object]]
@@ -205,9 +205,10 @@ GUARDS = {
         (sql("AND NOT r.cancel_requested AND r.not_after", "AND r.not_after"),),
         Script(until=DISPATCH, ops=(("cancel", 0), ("step", 0, None))),
     ),
-    "the gate: in time, where partners do not look at it": Guard(
+    "the gate: in time, where neither the steps nor the partners look at it": Guard(
         (
             sql("AND NOT r.cancel_requested AND r.not_after > now()", "AND NOT r.cancel_requested"),
+            code(gate, "expired", lambda *_: {}),
             code(dispatch_to_partner, "_request", _without_bound),
         ),
         Script(until=DISPATCH, ops=(("late", 0),)),
