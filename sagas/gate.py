@@ -16,9 +16,13 @@ _CLOSE = text("""
             AND h.expires_at > now()))
         RETURNING r.id
     )
-    SELECT r.id, CASE WHEN r.cancel_requested THEN 'cancelled' WHEN r.not_after <= now() THEN 'too-late'
+    SELECT id FROM unnest(CAST(:ids AS bigint[])) AS all_of(id) WHERE id NOT IN (SELECT id FROM passed)
+""")
+# in a statement of its own, which sees what was committed while the first one waited for a row
+_WHY_NOT = text("""
+    SELECT id, CASE WHEN cancel_requested THEN 'cancelled' WHEN not_after <= now() THEN 'too-late'
         ELSE 'hold-expired' END
-    FROM runs r WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.id NOT IN (SELECT id FROM passed)
+    FROM runs WHERE id = ANY(CAST(:ids AS bigint[]))
 """)
 
 
@@ -26,13 +30,17 @@ def close(
     connection: Connection, cohort: Cohort, members: Sequence[Member], *, needs_hold: bool
 ) -> dict[int, Outcome]:
     """
-    Let the members through to the pivot, in one statement before the call.
+    Let the members through to the pivot before the call; one statement when all may pass.
 
     :param needs_hold: whether they must have held capacity
     :return: those that may not pass, by run id: cancelled, past their `not_after`, or without their hold
     """
-    refused = connection.execute(
+    stopped = connection.execute(
         _CLOSE,
         {"ids": ids(m.run_id for m in members), "cohort": cohort.id, "needs_hold": needs_hold},
     )
+    left = list(stopped.scalars())
+    if not left:
+        return {}
+    refused = connection.execute(_WHY_NOT, {"ids": ids(left)})
     return {run_id: Outcome(Verdict.REJECTED, code) for run_id, code in refused}
