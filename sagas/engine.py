@@ -18,7 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from app import crash_points
 from app.crash_points import Point
 from app.doorbell import Bell, Doorbell
-from app.runs import cohorts, executions
+from app.runs import cohorts, executions, pauses
 from app.runs.cohorts import Claimed
 from app.runs.model import (
     Cohort,
@@ -30,8 +30,8 @@ from app.runs.model import (
     Verdict,
     is_provider_lane,
 )
-from sagas import gate, isolation, state
-from sagas.definition import Call, Registry, Result, Saga, Step
+from sagas import gate, isolation, pausing, state
+from sagas.definition import Call, Registry, Result, Saga
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
 
@@ -98,7 +98,7 @@ class Engine:
         cohort, starts, saga, members, outcomes = begun
         with self._heartbeat.keeping(cohort_id, step, executor):
             try:
-                result = self._act(saga.steps[step], cohort, step, executor, members, starts)
+                result = self._act(saga, cohort, step, executor, members, starts)
             except LostCohort:
                 return False
         outcomes = {**outcomes, **result.outcomes}
@@ -155,10 +155,12 @@ class Engine:
         return min(waits, default=None)
 
     def sweep(self) -> int:
-        """Send cohorts again whose carrier is gone, in a new epoch. Returns how many."""
+        """Send cohorts again whose carrier is gone, in a new epoch; end pauses that are over. Returns how many."""
         incarnation = self._carrier.incarnation()
         with self._ports.engine.begin() as connection:
             adopted = cohorts.adopt_lost(connection, incarnation=incarnation)
+            if pauses.lift(connection):
+                self._doorbell.ring(Bell.CLAIM)
         for lost in adopted:
             if lost.starts >= (CRASHES if lost.size > 1 else CRASHES_ALONE):
                 self._take_apart(lost.claimed)
@@ -211,7 +213,8 @@ class Engine:
                 uses=[(name, saga.numbers[name]) for name in definition.uses],
             )
             refused: dict[int, Outcome] = {}
-            if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
+            held_back = pausing.lane(saga, definition, cohort) is not None
+            if definition.name == saga.pivot and cohort.direction is Direction.FORWARD and not held_back:
                 refused = gate.close(connection, cohort, travelling, needs_hold=saga.needs_hold)
         members = [
             state.remembering(m, step)
@@ -221,21 +224,29 @@ class Engine:
         return cohort, starts, saga, members, refused
 
     def _act(
-        self, step: Step, cohort: Cohort, number: int, executor: str, members: Sequence[Member], starts: int
+        self, saga: Saga, cohort: Cohort, number: int, executor: str, members: Sequence[Member], starts: int
     ) -> Result:
+        step = saga.steps[number]
+        if lane := pausing.lane(saga, step, cohort):
+            return pausing.held_back(saga, cohort, members, lane, sure=starts == 1)
         action = step.action if cohort.direction is Direction.FORWARD else step.compensation
         if not members or action is None:
             return Result({})
         patience_s = PROVIDER_LANE_PATIENCE_S if is_provider_lane(cohort.lane) else PATIENCE_S
         call = Call(
-            patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
+            patience_s=patience_s,
+            sure=starts == 1,
+            cohort_id=cohort.id,
+            step=number,
+            executor=executor,
+            paused=pausing.partners(cohort),
         )
         crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
         result = isolation.act(
             lambda part, sure: action(self._ports, replace(call, sure=sure), part), members, sure=call.sure
         )
         crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
-        return result
+        return pausing.in_time(saga, cohort, members, result)
 
     def _finish(
         self,

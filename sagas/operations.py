@@ -19,7 +19,7 @@ from app.doorbell import Bell, Doorbell
 from app.runs import acts, allowed, search
 from app.runs.acts import Done
 from app.runs.allowed import Act, Shape, Subject
-from app.runs.model import Direction, RunState
+from app.runs.model import PAUSED, Direction, RunState, is_paused_lane
 from app.runs.search import MoneySteps, Place
 from app.runs.views import (
     Acted,
@@ -288,6 +288,12 @@ def _next(saga: Saga, run: Subject) -> Next:
         case RunState.TRAVELLING:
             what = "its cohort does the step" if forward else "its cohort undoes the step"
             return Next(what=what, step=name, at=None, attempt=None, attempts_at_most=None)
+        case RunState.WAITING if is_paused_lane(run.lane):
+            ends = forward and run.stage <= saga.pivot_stage
+            held_back = run.lane.removeprefix(PAUSED).replace(":", " ").replace(",", " or ")
+            what = f"it waits until {held_back} is resumed{', or its time is over' if ends else ''}"
+            at = run.due_at if ends else None
+            return Next(what=what, step=name, at=at, attempt=None, attempts_at_most=None)
         case RunState.WAITING:
             tries = saga.steps[step].retry.attempts if forward and step is not None else UNDO.attempts
             return Next(

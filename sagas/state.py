@@ -7,6 +7,7 @@ from app.runs.cohorts import Waiting
 from app.runs.model import (
     COMPENSATION,
     RETRY,
+    TOO_LATE,
     Cohort,
     Departure,
     Direction,
@@ -20,6 +21,7 @@ from app.runs.model import (
 from sagas.definition import Retry, Saga
 
 UNDO = Retry(attempts=12, first_s=0.5, cap_s=15.0)
+LOOK_AGAIN_S = 86_400.0  # at what is paused and has no deadline; its end is what makes it due
 _SPEAKS = (
     Verdict.POISONED,
     Verdict.REJECTED,
@@ -100,7 +102,8 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     here = stages[cohort.stage]
     finished = [step for step, outcome in outcomes.items() if outcome.verdict is Verdict.DONE]
     done = member.done | bits(behind) | bits(finished)
-    touched = member.touched | bits(behind) | bits(here)
+    not_called = [step for step, outcome in outcomes.items() if outcome.verdict is Verdict.NOT_YET]
+    touched = member.touched | bits(behind) | bits(here) & ~bits(not_called)
     bad = {step: outcome for step, outcome in outcomes.items() if outcome.verdict is not Verdict.DONE}
     if not bad:
         if not cohort.at_last_leg:
@@ -108,7 +111,9 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
 
     step, worst = _worst(bad)
-    if worst.verdict is Verdict.NOT_YET:
+    if worst.paused_lane:
+        return _held_back(saga, cohort, member, worst.paused_lane, done=done, touched=touched)
+    if worst.verdict is Verdict.NOT_YET and worst.code != TOO_LATE:
         return _departure(
             member,
             cohort,
@@ -120,7 +125,9 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         )
     attempts = member.attempts + 1
     given_up = (
-        worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or attempts >= saga.steps[step].retry.attempts
+        worst.verdict in (Verdict.REJECTED, Verdict.POISONED)
+        or worst.code == TOO_LATE
+        or attempts >= saga.steps[step].retry.attempts
     )
     if not given_up:
         return _departure(
@@ -177,6 +184,8 @@ def _backward(
         return _departure(member, cohort, RunState.ENDED, undone=undone, failure=ended)
 
     step, worst = _worst(bad)
+    if worst.paused_lane:
+        return _held_back(saga, cohort, member, worst.paused_lane, undone=undone)
     attempts = member.attempts + 1
     if worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or attempts >= UNDO.attempts:
         failure = {
@@ -194,6 +203,32 @@ def _backward(
         lane=provider_lane(worst.provider) if worst.provider else COMPENSATION,
         due_in_s=UNDO.backoff_s(attempts),
     )
+
+
+def _held_back(
+    saga: Saga,
+    cohort: Cohort,
+    member: Member,
+    lane: str,
+    *,
+    done: int | None = None,
+    touched: int | None = None,
+    undone: int | None = None,
+) -> Departure:
+    """It waits for an operator; before the pivot until its time is over, when it is given up."""
+    may_end = cohort.direction is Direction.FORWARD and cohort.stage <= saga.pivot_stage
+    waiting = _departure(
+        member,
+        cohort,
+        RunState.WAITING,
+        done=done,
+        touched=touched,
+        undone=undone,
+        attempts=member.attempts,
+        lane=lane,
+        due_in_s=LOOK_AGAIN_S,
+    )
+    return replace(waiting, due_at=member.not_after) if may_end else waiting
 
 
 def _departure(

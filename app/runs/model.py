@@ -35,13 +35,16 @@ class Verdict(StrEnum):
     REJECTED = "r"  # refused for good: never retried
     UNAVAILABLE = "n"  # surely without effect: tried again later
     IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
-    NOT_YET = "l"  # nothing is wrong, its time has not come
+    NOT_YET = (
+        "l"  # nothing is wrong and nobody was called: its time has not come, or an operator holds it back
+    )
     POISONED = "p"  # makes the step raise, where others pass: needs a person
 
 
 FRONT = "front"
 RETRY = "retry"
 COMPENSATION = "compensation"
+PAUSED = "paused:"
 FOLLOW_UP = "follow-up"  # runs on orders that were fulfilled before
 
 
@@ -63,6 +66,15 @@ def is_provider_lane(lane: str) -> bool:
     return lane.startswith("provider:")
 
 
+def paused_lane(kind: str, *names: str) -> str:
+    """The lane of the orders that wait until an operator resumes any of these, which are all paused."""
+    return f"{PAUSED}{kind}:{','.join(sorted(names))}"
+
+
+def is_paused_lane(lane: str) -> bool:
+    return lane.startswith(PAUSED)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
@@ -81,12 +93,18 @@ class Outcome:
     due_in_s: float = 0.0
 
     @property
+    def paused_lane(self) -> str | None:
+        """Where the order waits for an operator who holds it back; None if nobody does."""
+        return self.code if self.code and is_paused_lane(self.code) else None
+
+    @property
     def is_unforeseen(self) -> bool:
         """Whether the step raised: such an order is not undone by the same code unless a person says so."""
         return self.verdict is Verdict.POISONED or (self.code or "").startswith(RAISED)
 
 
 RAISED = "raised-"
+TOO_LATE = "too-late"
 
 DONE = Outcome(Verdict.DONE)
 UNDONE = Outcome(Verdict.UNDONE)
@@ -121,7 +139,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Runs that travel together, as one epoch's carrier sees them."""
+    """
+    Runs that travel together, as one epoch's carrier sees them.
+
+    :param paused: what operators hold back, as `kind:name`, at the moment `at` when a step was begun
+    """
 
     id: int
     epoch: int
@@ -132,6 +154,8 @@ class Cohort:
     itinerary: tuple[int, ...]
     leg: int
     members: tuple[int, ...]
+    paused: frozenset[str] = frozenset()
+    at: datetime | None = None
 
     @property
     def stage(self) -> int:
@@ -144,7 +168,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Departure:
-    """How one run leaves its cohort."""
+    """How one run leaves its cohort. `due_at` goes before `due_in_s`, which counts from the commit."""
 
     id: int
     state: RunState
@@ -156,6 +180,7 @@ class Departure:
     attempts: int = 0
     lane: str = FRONT
     due_in_s: float = 0.0
+    due_at: datetime | None = None
     failure: Mapping[str, Any] | None = None
 
     @property
