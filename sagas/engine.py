@@ -7,6 +7,7 @@ by its answer whether the carrier should go on.
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
@@ -22,10 +23,12 @@ from app.runs import cohorts, executions, pauses
 from app.runs.cohorts import Claimed
 from app.runs.model import (
     Cohort,
+    Departure,
     Direction,
     LostCohort,
     Member,
     Outcome,
+    RunState,
     StepPassed,
     Verdict,
     is_provider_lane,
@@ -187,14 +190,12 @@ class Engine:
             members = executions.members(connection, cohort)
             saga = self._sagas.get(cohort.saga, cohort.version)
             alone = len(members) == 1
-            cohorts.move_on(
-                connection,
-                cohort,
-                [
-                    state.apart(saga, cohort, member, n=None if alone else n % ISOLATION_LANES)
-                    for n, member in enumerate(members)
-                ],
-            )
+            departures = [
+                state.apart(saga, cohort, member, n=None if alone else n % ISOLATION_LANES)
+                for n, member in enumerate(members)
+            ]
+            cohorts.move_on(connection, cohort, departures)
+            _tell_parked(cohort, departures)
         self._doorbell.ring(Bell.CLAIM)
 
     def _begin(
@@ -304,6 +305,7 @@ class Engine:
                 if departure:
                     departures.append(departure)
         travels = cohorts.move_on(connection, cohort, departures)
+        _tell_parked(cohort, departures)
         undone = {d.id: d.failure for d in departures if d.ends_in_failure and d.failure}
         if undone:
             saga.on_undone(connection, undone)
@@ -344,6 +346,14 @@ class Engine:
                     raise
                 log.warning("database-away", error=type(error.orig).__name__)
                 time.sleep(0.2)
+
+
+def _tell_parked(cohort: Cohort, departures: Sequence[Departure]) -> None:
+    """One line for the cohort, whatever the number of its orders that now need a person."""
+    why = Counter(departure.parked_for for departure in departures if departure.state is RunState.PARKED)
+    if why:
+        reasons = {" ".join(reason): runs for reason, runs in why.items()}
+        log.error("runs-parked", cohort_id=cohort.id, saga=cohort.saga, runs=why.total(), reasons=reasons)
 
 
 def _somebody_fails(by_run: dict[int, dict[int, Outcome]]) -> bool:

@@ -120,8 +120,8 @@ class Operations:
         """
         return database.read(self._db, lambda c: self._story(c, search.resolve(c, tenant_id, name)))
 
-    def parked(self, tenant_id: str) -> list[ParkedGroup]:
-        """What waits for a person, by where and why it stopped."""
+    def parked(self, tenant_id: str | None) -> list[ParkedGroup]:
+        """What waits for a person, of one tenant or with None of all, by where and why it stopped."""
         money = [
             MoneySteps(saga.name, saga.version, bits([saga.numbers[n] for n in MONEY & saga.numbers.keys()]))
             for saga in self._sagas

@@ -184,6 +184,13 @@ class Departure:
     failure: Mapping[str, Any] | None = None
 
     @property
+    def parked_for(self) -> tuple[str, str]:
+        """Step and code, of a run that is parked."""
+        failure = self.failure or {}
+        names = ("parked", "parked_code") if "parked" in failure else ("step", "code")
+        return str(failure.get(names[0])), str(failure.get(names[1]))
+
+    @property
     def ends_in_failure(self) -> bool:
         return self.state is RunState.ENDED and self.failure is not None
 

@@ -201,8 +201,9 @@ def past_acts(connection: Connection, run_id: int) -> list[PastAct]:
     return [PastAct(**row._mapping) for row in result]
 
 
-def parked(connection: Connection, tenant_id: str, money: Sequence[MoneySteps]) -> list[ParkedGroup]:
-    """The tenant's parked runs by saga, step and code, the largest group first."""
+def parked(connection: Connection, tenant_id: str | None, money: Sequence[MoneySteps]) -> list[ParkedGroup]:
+    """The tenant's parked runs, or with None all tenants', by saga, step and code, the largest group first."""
+    of_tenant = "" if tenant_id is None else "AND r.tenant_id = :tenant"
     result = connection.execute(
         text(f"""
             WITH parked AS (
@@ -213,7 +214,7 @@ def parked(connection: Connection, tenant_id: str, money: Sequence[MoneySteps]) 
                 FROM runs r JOIN uoop_orders o ON o.id = r.order_id
                 LEFT JOIN json_to_recordset(CAST(:money AS json)) AS m(saga text, version smallint, bits integer)
                     ON (m.saga, m.version) = (r.saga, r.version)
-                WHERE r.state = 'p' AND r.tenant_id = :tenant
+                WHERE r.state = 'p' {of_tenant}
             ), sums AS (
                 SELECT saga, step, code, currency, coalesce(sum(total_amount) FILTER (WHERE held), 0) AS held,
                     coalesce(sum(total_amount) FILTER (WHERE perhaps AND NOT held), 0) AS in_doubt
