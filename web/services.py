@@ -7,7 +7,7 @@ from typing import Protocol
 
 from app.orders.model import Accepted, NewOrder
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
-from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
 
@@ -27,6 +27,8 @@ class RunDesk(Protocol):
     def search(self, tenant_id: str, wanted: RunFilter, after: int | None, limit: int) -> RunPage: ...
 
     def story(self, tenant_id: str, name: str) -> RunStory: ...
+
+    def trace(self, tenant_id: str, name: str) -> RunTrace: ...
 
     def parked(self, tenant_id: str) -> list[ParkedGroup]: ...
 

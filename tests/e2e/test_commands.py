@@ -118,8 +118,8 @@ def test_a_worker_is_drained_under_load_and_nothing_is_lost_or_repeated(
     running: Uoop, eventually: Callable[..., object]
 ):
     known = set((running.home / "journals").glob("*.jsonl"))
-    with running.start("demo", "--orders", "900", "--failure-rate", "0.1", "--json") as demo:
-        eventually(lambda: _begun(running, known, 200))
+    with running.start("demo", "--orders", "900", "--rate", "60", "--failure-rate", "0.1", "--json") as demo:
+        eventually(lambda: _begun(running, known, 100))
         drained = running("drain", "worker-partner")
         states = {row["name"]: row["state"] for row in json.loads(running("ps", "--json").stdout)}
         again = running("undrain", "worker-partner")
@@ -132,10 +132,8 @@ def test_a_worker_is_drained_under_load_and_nothing_is_lost_or_repeated(
 
 
 def test_a_partner_is_paused_and_resumed_under_load(running: Uoop, eventually: Callable[..., object]):
-    known = set((running.home / "journals").glob("*.jsonl"))
-    with running.start("demo", "--orders", "900", "--failure-rate", "0.1", "--json") as demo:
-        eventually(lambda: _begun(running, known, 200))
-        paused = running("pause", "partner", "benefit", "--reason", "their certificate", "--json")
+    paused = running("pause", "partner", "benefit", "--reason", "their certificate", "--json")
+    with running.start("demo", "--orders", "600", "--rate", "60", "--failure-rate", "0.1", "--json") as demo:
         eventually(lambda: json.loads(running("pauses", "--json").stdout)["pauses"][0]["runs"])
         resumed = running("resume", "partner", "benefit", "--reason", "their new certificate", "--json")
         out, err = demo.communicate(timeout=180)
@@ -143,4 +141,4 @@ def test_a_partner_is_paused_and_resumed_under_load(running: Uoop, eventually: C
     assert (paused.returncode, resumed.returncode) == (0, 0), paused.stderr + resumed.stderr
     assert json.loads(resumed.stdout)["pauses"] == []
     told = json.loads(out.splitlines()[-1])
-    assert (told["accepted"], told["lost"], told["duplicates"], told["audit"]) == (900, 0, 0, "clean"), err
+    assert (told["accepted"], told["lost"], told["duplicates"], told["audit"]) == (600, 0, 0, "clean"), err

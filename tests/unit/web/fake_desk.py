@@ -2,13 +2,14 @@
 
 import msgspec
 
-from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary, RunTrace
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
 from web.description import run_examples as examples
 from web.description.pauses import PAUSED_EXAMPLE
 
 STORY = msgspec.convert(examples.STORY, RunStory)
+TRACE = msgspec.convert(examples.TRACE, RunTrace)
 GROUP = msgspec.convert(examples.PARKED["groups"][0], ParkedGroup)
 ACTED = msgspec.convert(examples.ACTED, Acted)
 IN_BULK = msgspec.convert(examples.ACTED_IN_BULK, ActedInBulk)
@@ -29,6 +30,10 @@ class Desk:
     def story(self, tenant_id: str, name: str) -> RunStory:
         self._note(tenant_id, name)
         return STORY
+
+    def trace(self, tenant_id: str, name: str) -> RunTrace:
+        self._note(tenant_id, name)
+        return TRACE
 
     def parked(self, tenant_id: str) -> list[ParkedGroup]:
         self._note(tenant_id)
