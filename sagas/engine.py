@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -22,6 +23,7 @@ from app.doorbell import Bell, Doorbell
 from app.runs import cohorts, executions, pauses
 from app.runs.cohorts import Claimed
 from app.runs.model import (
+    PASSED,
     Cohort,
     Departure,
     Direction,
@@ -30,7 +32,6 @@ from app.runs.model import (
     Outcome,
     RunState,
     StepPassed,
-    Verdict,
     is_provider_lane,
 )
 from sagas import gate, isolation, pausing, state
@@ -148,7 +149,7 @@ class Engine:
                     connection,
                     lane,
                     size=self._limits.cohort_size,
-                    itinerary=self._itinerary,
+                    itinerary=partial(self._itinerary, lane),
                     interval_s=self._limits.lane_interval_s,
                 )
             if claimed:
@@ -215,8 +216,11 @@ class Engine:
             )
             refused: dict[int, Outcome] = {}
             held_back = pausing.lane(saga, definition, cohort) is not None
-            if definition.name == saga.pivot and cohort.direction is Direction.FORWARD and not held_back:
-                refused = gate.close(connection, cohort, travelling, needs_hold=saga.needs_hold)
+            if cohort.direction is Direction.FORWARD and stage <= saga.pivot_stage:
+                refused = gate.expired(cohort, travelling, sure=starts == 1)
+            if cohort.direction is Direction.FORWARD and definition.name == saga.pivot and not held_back:
+                in_time = [m for m in travelling if m.run_id not in refused]
+                refused |= gate.close(connection, cohort, in_time, needs_hold=saga.needs_hold)
         members = [
             state.remembering(m, step)
             for m in travelling
@@ -229,7 +233,7 @@ class Engine:
     ) -> Result:
         step = saga.steps[number]
         if lane := pausing.lane(saga, step, cohort):
-            return pausing.held_back(saga, cohort, members, lane, sure=starts == 1)
+            return pausing.held_back(members, lane, sure=starts == 1)
         action = step.action if cohort.direction is Direction.FORWARD else step.compensation
         if not members or action is None:
             return Result({})
@@ -244,10 +248,13 @@ class Engine:
         )
         crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
         result = isolation.act(
-            lambda part, sure: action(self._ports, replace(call, sure=sure), part), members, sure=call.sure
+            lambda part, sure: action(self._ports, replace(call, sure=sure), part),
+            members,
+            sure=call.sure,
+            rejects=step.rejects,
         )
         crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
-        return pausing.in_time(saga, cohort, members, result)
+        return result
 
     def _finish(
         self,
@@ -264,6 +271,8 @@ class Engine:
                 connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches
             )
             outcomes = result.record(connection, result.outcomes) if result.record else result.outcomes
+            if saga.steps[step].optional and cohort.direction is Direction.FORWARD:
+                outcomes = state.leaving_out(saga.steps[step], led, members, outcomes)
             executions.finish(
                 connection,
                 cohort_id=cohort.id,
@@ -325,8 +334,8 @@ class Engine:
         with self._ports.engine.begin() as connection:
             cohorts.mark_sent(connection, claimed.id, epoch=claimed.epoch, incarnation=incarnation)
 
-    def _itinerary(self, group: Sequence[cohorts.Waiting]) -> tuple[int, ...]:
-        return state.itinerary(self._sagas.get(group[0].saga, group[0].version), group)
+    def _itinerary(self, lane: str, group: Sequence[cohorts.Waiting]) -> tuple[int, ...] | str:
+        return state.itinerary(self._sagas.get(group[0].saga, group[0].version), group, lane)
 
     def _ring(self, by_run: dict[int, dict[int, Outcome]], *, travels: bool, emitted: bool) -> None:
         failing = _somebody_fails(by_run)
@@ -357,4 +366,4 @@ def _tell_parked(cohort: Cohort, departures: Sequence[Departure]) -> None:
 
 
 def _somebody_fails(by_run: dict[int, dict[int, Outcome]]) -> bool:
-    return any(o.verdict is not Verdict.DONE for outcomes in by_run.values() for o in outcomes.values())
+    return any(o.verdict not in PASSED for outcomes in by_run.values() for o in outcomes.values())

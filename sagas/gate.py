@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from app.database import ids
-from app.runs.model import Cohort, Member, Outcome, Verdict
+from app.runs.model import EXPIRED, Cohort, Member, Outcome, Verdict
 
 _CLOSE = text("""
     WITH passed AS (
@@ -20,10 +20,20 @@ _CLOSE = text("""
 """)
 # in a statement of its own, which sees what was committed while the first one waited for a row
 _WHY_NOT = text("""
-    SELECT id, CASE WHEN cancel_requested THEN 'cancelled' WHEN not_after <= now() THEN 'too-late'
+    SELECT id, CASE WHEN cancel_requested THEN 'cancelled' WHEN not_after <= now() THEN 'expired'
         ELSE 'hold-expired' END
     FROM runs WHERE id = ANY(CAST(:ids AS bigint[]))
 """)
+
+
+def expired(cohort: Cohort, members: Sequence[Member], *, sure: bool) -> dict[int, Outcome]:
+    """
+    Those past their `not_after`, by run id: whatever step up to the pivot is next, nobody is called for them.
+
+    :param sure: nor has been in an earlier execution of the step in the same cohort
+    """
+    late = Outcome(Verdict.NOT_YET if sure else Verdict.REJECTED, EXPIRED)
+    return {member.run_id: late for member in members if member.not_after <= cohort.seen_at}
 
 
 def close(

@@ -1,13 +1,12 @@
 """
 What a step does for orders that operators hold back: nothing, and it says so in their outcomes.
 
-Deadlines go on: an order that would still wait when its time is over is given up as too late, before the pivot.
+Deadlines go on: before the pivot an order is due again when its time is over, and then given up.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from app.runs.model import TOO_LATE, Cohort, Direction, Member, Outcome, Verdict, paused_lane
+from app.runs.model import Cohort, Member, Outcome, Verdict, paused_lane
 from app.runs.pauses import Kind
 from sagas.definition import Result, Saga, Step
 
@@ -33,20 +32,7 @@ def outcome(lane: str, *, sure: bool) -> Outcome:
     return Outcome(Verdict.NOT_YET if sure else Verdict.IN_DOUBT, lane)
 
 
-def held_back(saga: Saga, cohort: Cohort, members: Sequence[Member], lane: str, *, sure: bool) -> Result:
+def held_back(members: Sequence[Member], lane: str, *, sure: bool) -> Result:
     """The outcomes of a step that is not done at all."""
     waits = outcome(lane, sure=sure)
-    return in_time(saga, cohort, members, Result({member.run_id: waits for member in members}))
-
-
-def in_time(saga: Saga, cohort: Cohort, members: Sequence[Member], result: Result) -> Result:
-    """Give up those who would wait beyond their time."""
-    before_pivot = cohort.direction is Direction.FORWARD and cohort.stage <= saga.pivot_stage
-    if not (cohort.paused and before_pivot and cohort.at):
-        return result
-    late = {m.run_id for m in members if m.not_after <= cohort.at}
-    outcomes = {
-        run_id: replace(told, code=TOO_LATE) if told.paused_lane and run_id in late else told
-        for run_id, told in result.outcomes.items()
-    }
-    return replace(result, outcomes=outcomes)
+    return Result({member.run_id: waits for member in members})

@@ -35,10 +35,9 @@ class Verdict(StrEnum):
     REJECTED = "r"  # refused for good: never retried
     UNAVAILABLE = "n"  # surely without effect: tried again later
     IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
-    NOT_YET = (
-        "l"  # nothing is wrong and nobody was called: its time has not come, or an operator holds it back
-    )
+    NOT_YET = "l"  # nothing is wrong and nobody was called: it is early, or an operator holds it back
     POISONED = "p"  # makes the step raise, where others pass: needs a person
+    LEFT_OUT = "o"  # did not come about, and the run goes on without: the step is optional
 
 
 FRONT = "front"
@@ -46,11 +45,17 @@ RETRY = "retry"
 COMPENSATION = "compensation"
 PAUSED = "paused:"
 FOLLOW_UP = "follow-up"  # runs on orders that were fulfilled before
+PASSED = (Verdict.DONE, Verdict.LEFT_OUT)
 
 
 def provider_lane(name: str) -> str:
     """The lane of the orders that wait for one slow or silent provider."""
     return f"provider:{name}"
+
+
+def step_lane(name: str) -> str:
+    """The one way into a step that only so many cohorts may be in, whatever their saga."""
+    return f"step:{name}"
 
 
 def isolation_lane(n: int) -> str:
@@ -104,7 +109,7 @@ class Outcome:
 
 
 RAISED = "raised-"
-TOO_LATE = "too-late"
+EXPIRED = "expired"
 
 DONE = Outcome(Verdict.DONE)
 UNDONE = Outcome(Verdict.UNDONE)
@@ -118,6 +123,7 @@ class Member:
     One run in a cohort, with the columns of its order that the step reads (`given`).
 
     :param attempts: how often it has failed in the stage at which its cohort now stands
+    :param failing_since: when it first did
     """
 
     run_id: int
@@ -131,6 +137,7 @@ class Member:
     not_after: datetime
     failure: Mapping[str, Any] | None
     given: Mapping[str, Any] = field(default_factory=dict)
+    failing_since: datetime | None = None
 
     @property
     def created_at(self) -> datetime:
@@ -142,7 +149,8 @@ class Cohort:
     """
     Runs that travel together, as one epoch's carrier sees them.
 
-    :param paused: what operators hold back, as `kind:name`, at the moment `at` when a step was begun
+    :param seen_at: by the database's clock
+    :param paused: what operators held back then, as `kind:name`, when a step was begun
     """
 
     id: int
@@ -154,8 +162,8 @@ class Cohort:
     itinerary: tuple[int, ...]
     leg: int
     members: tuple[int, ...]
+    seen_at: datetime
     paused: frozenset[str] = frozenset()
-    at: datetime | None = None
 
     @property
     def stage(self) -> int:
@@ -182,6 +190,7 @@ class Departure:
     due_in_s: float = 0.0
     due_at: datetime | None = None
     failure: Mapping[str, Any] | None = None
+    failing_since: datetime | None = None
 
     @property
     def parked_for(self) -> tuple[str, str]:

@@ -18,8 +18,9 @@ _LOOKS: Mapping[str | None, tuple[str, str]] = {
     "rejected": ("red", "rejected"),
     "unavailable": ("yellow", "unavailable"),
     "in-doubt": ("magenta", "in doubt"),
-    "not-yet": ("dim", "not yet"),
+    "not-yet": ("blue", "not yet"),
     "poisoned": ("red", "raised"),
+    "left-out": ("yellow", "left out"),
     None: ("blue", "running"),
 }
 _STATES = {
@@ -110,7 +111,8 @@ def _told(span: Span) -> tuple[str, str, str]:
 def _foot(trace: RunTrace) -> Text:
     run, then = trace.run, trace.next
     cohorts = len({span.cohort_id for span in trace.spans if span.cohort_id})
-    took = f"{_lasting(_ms(run.accepted_at, _end(trace)))} from acceptance to {run.order_status}"
+    lasted = _lasting(_ms(run.accepted_at, _end(trace)))
+    took = f"{lasted} from acceptance to {run.order_status if run.state is State.ENDED else 'now'}"
     lines = [f"run {_STATES[run.state]}, {cohorts} {'cohort' if cohorts == 1 else 'cohorts'}, {took}"]
     if run.state is not State.ENDED:
         step = f": {then.step}" if then.step else ""

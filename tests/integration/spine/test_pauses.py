@@ -217,7 +217,7 @@ def test_a_recall_waits_for_its_partner_and_the_rest_after_it(world: World) -> N
     walk_all(world)
 
     assert (waited, stood) == ([f"paused:partner:{RANKING[0]}"], 3)
-    assert world.failures()[order]["code"] == "too-late"
+    assert world.failures()[order]["code"] == "expired"
     assert nothing_stands(world)
 
 
@@ -235,7 +235,7 @@ def test_an_order_whose_time_is_over_while_it_waits_is_given_up(world: World, ki
     walk_all(world)
 
     assert early == {order: "PENDING"}
-    assert world.failures()[order]["code"] == "too-late"
+    assert world.failures()[order]["code"] == "expired"
     assert nothing_stands(world)
 
 
@@ -254,7 +254,7 @@ def test_a_paused_saga_neither_goes_on_nor_is_undone(world: World) -> None:
     walk_all(world)
 
     assert (waited, called) == ([f"paused:saga:{FULFILL_ORDER.name}"], 0)
-    assert world.failures()[order]["code"] == "too-late"
+    assert world.failures()[order]["code"] == "expired"
     assert nothing_stands(world)
 
 
