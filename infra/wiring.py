@@ -44,6 +44,12 @@ log = structlog.get_logger()
 TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
 
 
+class ProvidersUnknown(Unavailable):
+    """This process cannot read the providers file."""
+
+    code = "providers-unknown"
+
+
 def redis_client(url: str) -> "redis.Redis":
     """A client that cannot hang: 2 s to connect, 5 s for an answer."""
     return redis.Redis.from_url(
@@ -71,6 +77,18 @@ def check_providers(settings: Settings) -> None:
                 f"providers file {settings.providers}: needs one provider of kind {kind}, "
                 f"and has {kinds.count(kind)}"
             )
+
+
+def partner_names(settings: Settings) -> set[str]:
+    """
+    Whoever is called, the own fleet among them; read anew, so that the API need not be restarted with the workers.
+
+    :raises ProvidersUnknown: if the providers file is not here
+    """
+    try:
+        return {config.name for config in registry.read(settings.providers)} | {OWN_FLEET}
+    except registry.ProvidersFileError as error:
+        raise ProvidersUnknown(detail=str(error)) from error
 
 
 def services(settings: Settings, app: Celery) -> Services:
