@@ -17,7 +17,7 @@ from app.orders.views import (
     TimelineEntry,
 )
 from app.runs import queries as runs
-from app.runs.model import Direction, Verdict
+from app.runs.model import EXPIRED, Direction, Verdict
 from app.runs.queries import Standing, StepRecord
 
 StepNames = Callable[[str, int], Sequence[str]]
@@ -38,7 +38,6 @@ _STATUS_OF = {
     (Direction.FORWARD, Verdict.DONE): "done",
     (Direction.FORWARD, Verdict.NOT_YET): "waiting",
     (Direction.FORWARD, Verdict.REJECTED): "rejected",
-    (Direction.FORWARD, Verdict.STOPPED): "rejected",
     (Direction.FORWARD, Verdict.LEFT_OUT): "left-out",
     (Direction.BACKWARD, Verdict.UNDONE): "undone",
     (Direction.BACKWARD, Verdict.REJECTED): "undo-refused",
@@ -173,6 +172,8 @@ def _steps(story: Sequence[StepRecord], names: Sequence[str]) -> list[StepView]:
 def _status(record: StepRecord) -> str:
     if record.verdict is None:
         return "running"
+    if record.code == EXPIRED:
+        return "rejected"
     return _STATUS_OF.get((record.direction, record.verdict), "retrying")
 
 

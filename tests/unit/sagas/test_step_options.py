@@ -232,7 +232,7 @@ def test_who_is_put_off_because_of_a_provider_waits_in_his_lane() -> None:
 def test_who_is_stopped_before_the_call_has_only_the_steps_before_to_undo() -> None:
     s = saga(step("first"), step("second"))
 
-    departure = state.decide(s, cohort((0, 1, 2), leg=1), member(), {1: Outcome(Verdict.STOPPED, "expired")})
+    departure = state.decide(s, cohort((0, 1, 2), leg=1), member(), {1: Outcome(Verdict.NOT_YET, "expired")})
 
     assert departure
     assert (departure.direction, departure.touched) == (Direction.BACKWARD, 0b01)
