@@ -17,14 +17,14 @@ from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
-from app.runs import attempts, executions
+from app.runs import attempts, dispatched, executions
 from app.runs.attempts import Attempt
 from app.runs.model import UNDONE, Member, Outcome, Verdict
 from sagas.definition import Call, Result
 from sagas.ports import Ports
 from sagas.steps import asking, plan_fulfilment
 
-NAME = "dispatch-to-partner"
+NAME = dispatched.STEP
 READS = ("customer_id", "restaurant_id", "delivery_location")
 USES = (plan_fulfilment.NAME,)
 
