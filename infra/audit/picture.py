@@ -20,12 +20,15 @@ from sagas.all import SAGAS
 from sagas.definition import Saga
 
 _RETENTION = {table.table: table.retention for table in TABLES}
-(_RESERVE,) = {saga.numbers["reserve-capacity"] for saga in SAGAS}
+_FULFILLING = [saga for saga in SAGAS if not saga.is_follow_up]
+(_RESERVE,) = {saga.numbers["reserve-capacity"] for saga in _FULFILLING}
 
 
 def _by_saga(value: Callable[[Saga], int]) -> str:
     """An expression over `r.saga`."""
-    return "".join(("CASE r.saga", *(f" WHEN '{saga.name}' THEN {value(saga)}" for saga in SAGAS), " END"))
+    return "".join(
+        ("CASE r.saga", *(f" WHEN '{saga.name}' THEN {value(saga)}" for saga in _FULFILLING), " END")
+    )
 
 
 _EFFECTS = """
