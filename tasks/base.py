@@ -9,7 +9,7 @@ from celery import Celery, Task
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.outbox.relay import Relay
+from app.outbox.side_by_side import Relays
 from sagas.engine import Engine
 from tasks import broker_guard, unreadable_messages
 from tasks.doorbell import RedisDoorbell
@@ -22,6 +22,7 @@ class Services:
     """
     What tasks call, one set per process.
 
+    :param relays: take every sink a batch further
     :param sequence: moves one batch into the event log, returns its size
     :param reconcile: brings the capacity ledger back to the truth
     :param maintain: makes and drops partitions
@@ -30,7 +31,7 @@ class Services:
     engine: Engine
     doorbell: RedisDoorbell
     sequence: Callable[[], int]
-    relays: tuple[Relay, ...]
+    relays: Relays
     reconcile: Callable[[], None]
     maintain: Callable[[], None]
 
