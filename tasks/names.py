@@ -9,5 +9,5 @@ RELAY = "uoop.relay"
 RECONCILE = "uoop.reconcile"
 MAINTAIN = "uoop.maintain"
 
-STEPS, PARTNER, OPTIMIZER = "steps", "partner", "optimizer"
+STEPS, PARTNER, PATIENT, OPTIMIZER = "steps", "partner", "patient", "optimizer"
 CONTROL, OUTBOX = "control", "outbox"

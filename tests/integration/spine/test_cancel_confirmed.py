@@ -183,7 +183,7 @@ def test_a_wish_that_waits_too_long_is_given_up(world: World) -> None:
     world.settle()
 
     assert world.statuses() == {order: "CONFIRMED"}
-    assert world.one("SELECT data ->> 'code' FROM outbox_in ORDER BY id DESC LIMIT 1") == "too-late"
+    assert world.one("SELECT data ->> 'code' FROM outbox_in ORDER BY id DESC LIMIT 1") == "expired"
 
 
 @pytest.mark.parametrize("mood", [Mood.LOSE_ANSWER, Mood.SILENT, Mood.UNAVAILABLE], ids=lambda m: m.name)
