@@ -47,6 +47,7 @@ REFUSALS: Mapping[str, str] = {
     "expired": "It could not be asked for in time.",
     "cancelled": "The wish was taken back.",
     "undone-by-operator": "The wish was taken back.",
+    "terminated": "It was given up.",
 }
 _ASKED = {"cancel": "cancellation-asked", "refund": "refund-asked"}
 _STATUS_OF = {

@@ -206,6 +206,8 @@ def test_a_partner_never_heard_of_again_leaves_the_recall_in_doubt_for_a_person(
 
     run = cancel(world, order)
     parked = world.rows("SELECT state, failure ->> 'code' FROM runs WHERE id = :id", id=run)
+    with pytest.raises(allowed.PastPivot):
+        do(world, Act.COMPENSATE, order)
     world.partners[PARTNER].recover()
     do(world, Act.RETRY, order)
     world.settle()
