@@ -71,6 +71,7 @@ class Call:
 
     :param patience_s: how long to wait for others' answers
     :param sure: no earlier execution of this step can have called anybody for these members
+    :param paused: partners who may not be called, since operators hold them back
     """
 
     patience_s: float
@@ -78,6 +79,7 @@ class Call:
     cohort_id: int
     step: int
     executor: str
+    paused: frozenset[str] = frozenset()
 
 
 Action = Callable[[Ports, Call, Sequence[Member]], Result]

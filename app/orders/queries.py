@@ -23,7 +23,7 @@ from app.orders.views import (
 from app.runs import follow_ups
 from app.runs import queries as runs
 from app.runs.follow_ups import Past
-from app.runs.model import Direction, RunState, Verdict
+from app.runs.model import EXPIRED, Direction, RunState, Verdict
 from app.runs.queries import Standing, StepRecord
 
 StepNames = Callable[[str, int], Sequence[str]]
@@ -224,6 +224,8 @@ def _steps(story: Sequence[StepRecord], names: Sequence[str]) -> list[StepView]:
 def _status(record: StepRecord) -> str:
     if record.verdict is None:
         return "running"
+    if record.code == EXPIRED:
+        return "rejected"
     return _STATUS_OF.get((record.direction, record.verdict), "retrying")
 
 

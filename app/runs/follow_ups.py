@@ -167,6 +167,18 @@ def of_order(connection: Connection, order_id: str) -> list[Past]:
     return [Past(**{**row._mapping, "state": RunState(row.state)}) for row in result]
 
 
+def runs_of(connection: Connection, order_id: str) -> list[int]:
+    """Ids of all the order's runs that are still kept, oldest first."""
+    result = connection.execute(
+        text(
+            "SELECT r.id FROM runs r WHERE r.id = ANY(ARRAY(SELECT f.run_id FROM follow_ups f "
+            "WHERE f.order_id = :order UNION ALL SELECT o.run_id FROM uoop_orders o WHERE o.id = :order)) ORDER BY r.id"
+        ),
+        {"order": order_id},
+    )
+    return list(result.scalars())
+
+
 def with_key(connection: Connection, order_id: str, key: str) -> tuple[int, Mapping[str, Any]] | None:
     """The order's run that was asked for under this key, and how."""
     row = connection.execute(

@@ -46,6 +46,16 @@ STORY = Blueprint.doc(
         **problems_of("run-not-found", "no-such-path", *READING),
     },
 )
+TRACE = Blueprint.doc(
+    operationId="getTrace",
+    summary="Read a run as a line of time",
+    description="Every attempt, every undoing, every wait between them with its lane and reason; what happens next.",
+    security=SECURITY,
+    responses={
+        "200": answer("The line.", "RunTrace", examples.TRACE, []),
+        **problems_of("run-not-found", "no-such-path", *READING),
+    },
+)
 ACT = Blueprint.doc(
     operationId="actOnRun",
     summary="Change a run's course",

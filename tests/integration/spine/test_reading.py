@@ -9,11 +9,11 @@ from world import World
 
 from app.orders import queries
 from app.orders.views import OrderFilter, OrderView, Refunded, TimelineEntry
+from app.runs import follow_ups
 from app.runs.allowed import Act
 from app.runs.model import Direction
 from app.runs.views import RunFilter
 from app.tenants import service as tenants
-from infra.cli import story
 from infra.wiring import SAGAS
 
 
@@ -171,19 +171,16 @@ def test_all_runs_of_an_order_are_told(world: World) -> None:
     assert events == ["accepted", "confirmed", "refund-asked", "cancellation-asked"]
 
 
-def test_a_trace_goes_over_all_runs_of_an_order(world: World) -> None:
-    (order,) = world.accept()
+def test_all_runs_of_an_order_are_known_oldest_first(world: World) -> None:
+    orders = world.accept(2)
     world.settle()
-    world.refund(order, "1.000")
+    world.refund(orders[0], "1.000")
 
     with world.db.begin() as connection:
-        told = story.of(connection, order)
+        found = [follow_ups.runs_of(connection, order) for order in (*orders, "nobody")]
 
-    assert told
-    drawn = [told.steps[record.step] for record in told.records]
-    assert drawn == [*step_names("fulfill-order", 1), "check-refund", "refund-payment"]
-    assert told.standing
-    assert told.standing.saga == "refund-order"
+    sagas = [[world.one("SELECT saga FROM runs WHERE id = :id", id=run) for run in runs] for runs in found]
+    assert sagas == [["fulfill-order", "refund-order"], ["fulfill-order"], []]
 
 
 def test_the_runs_of_an_order_are_listed_newest_first(world: World) -> None:
