@@ -12,10 +12,13 @@ Document = Mapping[str, Any]
 
 def runs(found: Sequence[Document]) -> RenderableType:
     """A list of runs, a line each."""
-    table = _table("tracking id", "state", "step", "code", "try", "order", "customer", "partner", "updated")
+    table = _table(
+        "tracking id", "saga", "state", "step", "code", "try", "order", "customer", "partner", "updated"
+    )
     for run in found:
         table.add_row(
             run["tracking_id"],
+            run["saga"],
             _state(run),
             run["step"] or "",
             run["code"] or "",
@@ -150,7 +153,8 @@ def _state(run: Document) -> str:
 
 def _money(each: Document) -> str:
     doubt = f" ({each['in_doubt']} in doubt)" if float(each["in_doubt"]) else ""
-    return f"{each['held']} {each['currency'] or ''}{doubt}".strip()
+    owed = f" ({each['owed']} to be given back)" if float(each["owed"]) else ""
+    return f"{each['held']} {each['currency'] or ''}{doubt}{owed}".strip()
 
 
 def _next(told: Document) -> str:
