@@ -38,8 +38,8 @@ def prepare(settings: Settings) -> None:
         migrations.upgrade(engine)
         with engine.begin() as connection:
             _refuse_unknown_sagas(connection)
+        partitions.maintain(engine, now=datetime.now(UTC))
         with engine.begin() as connection:
-            partitions.maintain(connection, now=datetime.now(UTC))
             cohorts.size_lane(connection, FRONT, slots=settings.front_slots)
             cohorts.open_lane(connection, RETRY, slots=1)
             cohorts.open_lane(connection, COMPENSATION, slots=1)

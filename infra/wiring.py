@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from functools import partial
 
 import redis
+import structlog
 from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine as Database
 
 from app import database, partitions
+from app.capacity import drift
 from app.capacity import service as capacity
 from app.capacity.ledger import Ledger
 from app.errors import Unavailable
+from app.fleet import service as fleet
 from app.fleet.provider import OwnFleet
 from app.optimization.model import OWN_FLEET, Partner
 from app.outbox import dead_letters, sequencer
@@ -38,8 +41,16 @@ from sagas.settlement import BOOKS
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
 
+log = structlog.get_logger()
+
 SETTLE_FOR_S = 1.0  # of every 5 s between two ticks: never more than a fifth of one process
 TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
+
+
+class ProvidersUnknown(Unavailable):
+    """This process cannot read the providers file."""
+
+    code = "providers-unknown"
 
 
 def redis_client(url: str) -> "redis.Redis":
@@ -71,6 +82,18 @@ def check_providers(settings: Settings) -> None:
             )
 
 
+def partner_names(settings: Settings) -> set[str]:
+    """
+    Whoever is called, the own fleet among them; read anew, so that the API need not be restarted with the workers.
+
+    :raises ProvidersUnknown: if the providers file is not here
+    """
+    try:
+        return {config.name for config in registry.read(settings.providers)} | {OWN_FLEET}
+    except registry.ProvidersFileError as error:
+        raise ProvidersUnknown(detail=str(error)) from error
+
+
 def services(settings: Settings, app: Celery) -> Services:
     """All that tasks call."""
     db = database.engine(settings.database_url.get_secret_value(), pool_size=4)
@@ -91,6 +114,7 @@ def services(settings: Settings, app: Celery) -> Services:
             ]
         ),
         reconcile=partial(reconcile, db, ledger),
+        mend_capacity=partial(mend_capacity, db, ledger),
         maintain=partial(_maintain, db, [sink.name for sink in used]),
         settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
     )
@@ -184,10 +208,23 @@ def _settle(settlement: Settlement, *, from_hour: int) -> None:
     settlement.tick(now=datetime.now(UTC), from_hour=from_hour, for_s=SETTLE_FOR_S)
 
 
+def mend_capacity(db: Database, ledger: Ledger) -> None:
+    """Mend what ledger and truth do not share, and tell of it."""
+    try:
+        drifts = drift.mend(db, ledger, now=datetime.now(UTC))
+    except Unavailable:
+        return  # away, or lost: then it is rebuilt
+    for one in drifts:
+        log.warning("capacity-drift", cause=one.cause, slot=one.slot, order_id=one.order_id)
+        metrics.DRIFT.labels(one.cause).inc()
+
+
 def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
-    """Make and drop partitions; what a sink still lacks of a day that goes becomes its dead letters."""
+    """Make and drop partitions and what is as old; what a sink lacks of a day that goes becomes its dead letters."""
+    now = datetime.now(UTC)
     with db.begin() as connection:
-        first_kept = (datetime.now(UTC) - partitions.retention("outbox_log")).date()
+        first_kept = (now - partitions.retention("outbox_log")).date()
         dead_letters.keep_overdue(connection, sinks_in_use, before=first_kept)
     with db.begin() as connection:
-        partitions.maintain(connection, now=datetime.now(UTC))
+        fleet.forget(connection, before=now - partitions.retention("runs"))
+    partitions.maintain(db, now=now)

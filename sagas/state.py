@@ -8,6 +8,8 @@ from app.runs.cohorts import Waiting
 from app.runs.model import (
     COMPENSATION,
     DONE,
+    EXPIRED,
+    FINAL,
     FRONT,
     PASSED,
     RETRY,
@@ -26,6 +28,7 @@ from app.runs.model import (
 from sagas.definition import Retry, Saga, Step
 
 UNDO = Retry(attempts=12, first_s=0.5, cap_s=15.0)
+LOOK_AGAIN_S = 86_400.0  # at what is paused and has no deadline; its end is what makes it due
 _SPEAKS = (
     Verdict.POISONED,
     Verdict.REJECTED,
@@ -87,7 +90,7 @@ def leaving_out(
     left_out = {}
     for member in members:
         outcome = outcomes.get(member.run_id, DONE)
-        refused = outcome.verdict in (Verdict.REJECTED, Verdict.POISONED)
+        refused = outcome.verdict in FINAL
         failed = outcome.verdict in (Verdict.UNAVAILABLE, Verdict.IN_DOUBT)
         tired = step.retry.gives_up(member.attempts + 1, _failing_s(member, cohort.seen_at))
         if refused or (failed and tired):
@@ -136,22 +139,18 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     here = stages[cohort.stage]
     finished = [step for step, outcome in outcomes.items() if outcome.verdict in PASSED]
     done = member.done | bits(behind) | bits(finished)
-    touched = member.touched | bits(behind) | bits(here)
+    not_called = [step for step, outcome in outcomes.items() if outcome.verdict is Verdict.NOT_YET]
+    touched = member.touched | bits(behind) | bits(here) & ~bits(not_called)
     bad = {step: outcome for step, outcome in outcomes.items() if outcome.verdict not in PASSED}
     if not bad:
-        if not cohort.at_last_leg:
-            return None
-        following = cohort.stage + 1
-        if following == len(stages):
-            return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
-        lane = saga.entrances[following] or saga.lane
-        passed = _departure(member, cohort, RunState.WAITING, done=done, touched=touched, lane=lane)
-        return replace(passed, stage=following)
+        return _arrived(saga, cohort, member, done=done, touched=touched) if cohort.at_last_leg else None
 
     step, worst = _worst(bad)
+    if worst.paused_lane:
+        return _held_back(saga, cohort, member, worst.paused_lane, done=done, touched=touched)
     entrance = saga.entrances[cohort.stage]
     somewhere = entrance or (provider_lane(worst.provider) if worst.provider else None)
-    if worst.verdict is Verdict.NOT_YET:
+    if worst.verdict is Verdict.NOT_YET and worst.code != EXPIRED:
         return _departure(
             member,
             cohort,
@@ -163,9 +162,10 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         )
     retry, attempts = saga.steps[step].retry, member.attempts + 1
     failing_s = _failing_s(member, cohort.seen_at)
-    if worst.verdict not in (Verdict.REJECTED, Verdict.POISONED) and not retry.gives_up(attempts, failing_s):
+    refused = worst.verdict in FINAL or worst.code == EXPIRED
+    if not refused and not retry.gives_up(attempts, failing_s):
         wait_s = retry.wait_s(attempts, failing_s)
-        if cohort.stage <= saga.pivot_stage:  # its end is not put off by waiting
+        if cohort.stage <= saga.bounded_stage:  # its end is not put off by waiting
             wait_s = max(0.0, min(wait_s, (member.not_after - cohort.seen_at).total_seconds()))
         return _departure(
             member,
@@ -180,13 +180,24 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     return _gave_up(saga, cohort, member, step, worst, done=done, touched=touched)
 
 
+def _arrived(saga: Saga, cohort: Cohort, member: Member, *, done: int, touched: int) -> Departure:
+    """At the saga's end, or before a stage that is passed in a cohort of its own."""
+    following = cohort.stage + 1
+    if following == len(saga.forward):
+        return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
+    lane = saga.entrances[following] or saga.lane
+    passed = _departure(member, cohort, RunState.WAITING, done=done, touched=touched, lane=lane)
+    return replace(passed, stage=following)
+
+
 def _gave_up(
     saga: Saga, cohort: Cohort, member: Member, step: int, worst: Outcome, *, done: int, touched: int
 ) -> Departure:
-    """Undone before the pivot, parked after it or when the step raised."""
+    """Undone before the pivot; parked after it, when the step raised, or may have done what cannot be undone."""
     failure = _failure(saga, step, worst)
     past_pivot = cohort.stage > saga.pivot_stage
-    if past_pivot or worst.is_unforeseen:
+    perhaps_for_good = cohort.stage > saga.bounded_stage and worst.verdict is not Verdict.REJECTED
+    if past_pivot or worst.is_unforeseen or perhaps_for_good:
         if not worst.is_unforeseen:
             failure["code"] = saga.steps[step].give_up_code
         return _departure(member, cohort, RunState.PARKED, done=done, touched=touched, failure=failure)
@@ -221,8 +232,10 @@ def _backward(
         return _departure(member, cohort, RunState.ENDED, undone=undone, failure=ended)
 
     step, worst = _worst(bad)
+    if worst.paused_lane:
+        return _held_back(saga, cohort, member, worst.paused_lane, undone=undone)
     attempts, failing_s = member.attempts + 1, _failing_s(member, cohort.seen_at)
-    if worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or UNDO.gives_up(attempts, failing_s):
+    if worst.verdict in FINAL or UNDO.gives_up(attempts, failing_s):
         failure = {
             **(member.failure or {}),
             "parked": f"undo-{saga.steps[step].name}",
@@ -238,6 +251,32 @@ def _backward(
         lane=provider_lane(worst.provider) if worst.provider else COMPENSATION,
         due_in_s=UNDO.wait_s(attempts, failing_s),
     )
+
+
+def _held_back(
+    saga: Saga,
+    cohort: Cohort,
+    member: Member,
+    lane: str,
+    *,
+    done: int | None = None,
+    touched: int | None = None,
+    undone: int | None = None,
+) -> Departure:
+    """It waits for an operator; before the pivot until its time is over, when it is given up."""
+    may_end = cohort.direction is Direction.FORWARD and cohort.stage <= saga.bounded_stage
+    waiting = _departure(
+        member,
+        cohort,
+        RunState.WAITING,
+        done=done,
+        touched=touched,
+        undone=undone,
+        attempts=member.attempts,
+        lane=lane,
+        due_in_s=LOOK_AGAIN_S,
+    )
+    return replace(waiting, due_at=member.not_after if may_end else None, failing_since=None)
 
 
 def _departure(

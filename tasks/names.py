@@ -7,6 +7,7 @@ SWEEP = "uoop.sweep"
 CARRIER_DIED = "uoop.carrier-died"
 RELAY = "uoop.relay"
 RECONCILE = "uoop.reconcile"
+MEND_CAPACITY = "uoop.mend-capacity"
 MAINTAIN = "uoop.maintain"
 SETTLE = "uoop.settle"
 

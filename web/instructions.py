@@ -10,11 +10,13 @@ from app.orders import faults
 from app.orders.document import PATTERN_MEANINGS, MalformedJson, Name
 from app.orders.faults import Fault
 from app.runs.allowed import Act
+from app.runs.pauses import Kind
 from app.runs.views import RunFilter, State
 from app.settlement.model import DifferenceKind
 from app.settlement.views import DifferenceFilter
 from app.settlement.views import State as DifferenceState
 from sagas.operations import BULK_AT_MOST, Instruction
+from sagas.pause_desk import Switch
 from web import cursors, submissions
 from web.services import Principal
 
@@ -125,11 +127,29 @@ class DifferenceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         return cursors.decode(self.cursor, int) if self.cursor is not None else None
 
 
-SCHEMAS = (ActOnRun, ActOnRuns, ActOnDifference)
+class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why it is paused or resumed; `for_s`: after so many seconds a pause ends by itself."""
+
+    reason: Reason
+    operator: Operator | None = None
+    for_s: Annotated[float, Meta(gt=0, le=1e8)] | None = None
+
+    def switch(self, kind: Kind, name: str, caller: Principal) -> Switch:
+        return Switch(
+            kind=kind,
+            name=name,
+            tenant_id=caller.tenant_id,
+            who=who(caller, self.operator),
+            why=self.reason,
+            for_s=self.for_s,
+        )
+
+
+SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause, ActOnDifference)
 
 
 def who(caller: Principal, operator: str | None) -> str:
-    """Who acts: the key, and the person if one is named."""
+    """How the log of acts names who acts: by the key, and by the person if one is named."""
     return f"{caller.key_prefix}/{operator}" if operator else caller.key_prefix
 
 

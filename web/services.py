@@ -7,7 +7,7 @@ from typing import Protocol
 
 from app.orders.model import Accepted, NewOrder
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
-from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
 from app.settlement.views import (
     ActedOn,
     DifferenceFilter,
@@ -17,6 +17,8 @@ from app.settlement.views import (
     Remedy,
 )
 from sagas.operations import Instruction
+from sagas.pause_desk import Paused, Switch
+from sagas.wishes import Refunding, RefundWish
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,13 @@ class RunDesk(Protocol):
 
     def story(self, tenant_id: str, name: str) -> RunStory: ...
 
+    def trace(self, tenant_id: str, name: str) -> RunTrace: ...
+
     def parked(self, tenant_id: str) -> list[ParkedGroup]: ...
 
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted: ...
+
+    def refund(self, tenant_id: str, order_id: str, wish: RefundWish) -> Refunding: ...
 
     def act_on_all(
         self,
@@ -64,6 +70,16 @@ class DifferenceDesk(Protocol):
     def act(self, tenant_id: str, name: str, act: Remedy, *, who: str, why: str) -> ActedOn: ...
 
 
+class Switchboard(Protocol):
+    """What operators may pause and resume; as `sagas.pause_desk.PauseDesk` says."""
+
+    def paused(self, tenant_id: str) -> Paused: ...
+
+    def pause(self, wanted: Switch) -> Paused: ...
+
+    def resume(self, wanted: Switch) -> Paused: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """
@@ -81,6 +97,7 @@ class Services:
                                    before anything of a submission is read, so it only looks
     runs                           the operators' desk
     differences                    their desk for differences with providers
+    pauses                         the operators' switchboard
     """
 
     authenticate: Callable[[str], Principal | None]
@@ -93,3 +110,4 @@ class Services:
     shedding: Callable[[], float | None]
     runs: RunDesk
     differences: DifferenceDesk
+    pauses: Switchboard

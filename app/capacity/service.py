@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, text
 
 from app.capacity.ledger import Ledger
 from app.capacity.model import Hold
-from app.database import one_value, rows
+from app.database import ids, one_value, rows
 
 
 def epoch(connection: Connection) -> int:
@@ -46,6 +46,18 @@ def keep_releases(connection: Connection, holds: Sequence[Hold]) -> None:
     )
 
 
+def holds_of(connection: Connection, run_ids: Sequence[int]) -> list[Hold]:
+    """The holds of these runs that were not given back."""
+    result = connection.execute(
+        text(
+            "SELECT run_id, order_id, slot, expires_at FROM capacity_holds "
+            "WHERE run_id = ANY(CAST(:ids AS bigint[])) AND released_at IS NULL"
+        ),
+        {"ids": ids(run_ids)},
+    )
+    return [Hold(row.run_id, row.order_id, row.slot, 0, row.expires_at) for row in result]
+
+
 def rebuild(engine: Engine, ledger: Ledger) -> int:
     """
     Open a new epoch of the ledger with what Postgres knows.
@@ -53,10 +65,21 @@ def rebuild(engine: Engine, ledger: Ledger) -> int:
     The new epoch is committed first: whoever held places in the old one without having written them down finds
     it gone when he does (`still`), and holds again. So nothing is missed between the reading and the loading.
 
+    It is above any that the ledger has ever had, also when Postgres was brought back from a backup, and of several
+    rebuilds at once the latest stays open.
+
     :return: the new epoch
+    :raises LedgerAway: if Redis does not answer
     """
+    seen = ledger.epoch() or 0
     with engine.begin() as connection:
-        opened = int(one_value(connection, "UPDATE capacity_ledger SET epoch = epoch + 1 RETURNING epoch"))
+        opened = int(
+            one_value(
+                connection,
+                "UPDATE capacity_ledger SET epoch = greatest(epoch, :seen) + 1 RETURNING epoch",
+                {"seen": seen},
+            )
+        )
     with engine.begin() as connection:
         result = connection.execute(
             text(
@@ -73,7 +96,11 @@ def rebuild(engine: Engine, ledger: Ledger) -> int:
 
 
 def drift(engine: Engine, ledger: Ledger, *, now: datetime) -> dict[str, int]:
-    """By slot, how many more live holds the ledger has than Postgres; empty when they agree."""
+    """
+    By slot, how many more live holds the ledger has than Postgres; empty when they agree.
+
+    :raises LedgerAway: if Redis does not answer
+    """
     with engine.begin() as connection:
         current = epoch(connection)
         result = connection.execute(

@@ -206,6 +206,19 @@ def branch_outcomes(
     return set(finished), by_run
 
 
+def lanes_in_trouble(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Those in which runs wait that have failed there, or are asking for the first time at this moment."""
+    result = connection.execute(
+        text("""
+            SELECT name FROM unnest(CAST(:names AS text[])) AS l(name)
+            WHERE EXISTS (SELECT FROM runs r WHERE r.state = 'w' AND r.attempts > 0 AND r.lane = l.name)
+            OR EXISTS (SELECT FROM slots s JOIN cohorts c ON c.id = s.cohort_id WHERE s.lane = l.name AND c.leg = 0)
+        """),
+        {"names": list(names)},
+    )
+    return set(result.scalars())
+
+
 def open_lane(connection: Connection, name: str, *, slots: int) -> None:
     """Make a lane and its slots, or grow it; harmless when they are there."""
     connection.execute(text("INSERT INTO lanes (name) VALUES (:name) ON CONFLICT DO NOTHING"), {"name": name})
@@ -349,6 +362,7 @@ def _depart(connection: Connection, cohort: Cohort, leaving: Sequence[Departure]
             "attempts": d.attempts,
             "lane": d.lane,
             "due_in_s": d.due_in_s,
+            "due_at": d.due_at,
             "failure": d.failure,
             "failing_since": d.failing_since,
         }
@@ -362,13 +376,13 @@ def _depart(connection: Connection, cohort: Cohort, leaving: Sequence[Departure]
         text("""
             UPDATE runs r SET state = d.state, direction = d.direction, stage = d.stage, done = d.done,
                 touched = d.touched, undone = d.undone, attempts = d.attempts, lane = d.lane,
-                due_at = CASE WHEN d.due_in_s > 0 THEN date_bin('250 ms',
+                due_at = CASE WHEN d.due_at IS NOT NULL THEN d.due_at WHEN d.due_in_s > 0 THEN date_bin('250 ms',
                     now() + make_interval(secs => d.due_in_s) + interval '250 ms', 'epoch') ELSE now() END,
                 failure = coalesce(d.failure, r.failure), failing_since = d.failing_since, cohort_id = NULL,
                 updated_at = clock_timestamp()
             FROM json_to_recordset(CAST(:rows AS json)) AS d(id bigint, state "char", direction "char",
                 stage smallint, done integer, touched integer, undone integer, attempts smallint, lane text,
-                due_in_s double precision, failure jsonb, failing_since timestamptz)
+                due_in_s double precision, due_at timestamptz, failure jsonb, failing_since timestamptz)
             WHERE r.id = d.id AND r.cohort_id = :cohort
         """),
         {"rows": rows(values), "cohort": cohort.id},

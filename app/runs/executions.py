@@ -5,6 +5,7 @@ The row is the intent, committed before the call. A lease covers the execution, 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -32,7 +33,8 @@ _BEGIN = text("""
     SELECT cohort.id, cohort.epoch, cohort.saga, cohort.version, cohort.direction, cohort.lane, cohort.itinerary,
         cohort.leg, cohort.members, clock_timestamp() AS seen_at, begun.starts,
         EXISTS (SELECT FROM executions e WHERE e.cohort_id = cohort.id AND e.step = :step
-            AND e.finished_at IS NOT NULL) AS finished
+            AND e.finished_at IS NOT NULL) AS finished,
+        ARRAY(SELECT kind || ':' || name FROM pauses WHERE until IS NULL OR until > clock_timestamp()) AS paused
     FROM cohort LEFT JOIN begun ON true
 """)
 
@@ -72,7 +74,7 @@ def begin(
         if row.finished or stage in row.itinerary[: row.leg]:
             raise StepPassed(cohort_id=cohort_id, step=step)
         raise LostCohort(cohort_id=cohort_id, epoch=epoch)
-    return _cohort(row), row.starts
+    return replace(_cohort(row), paused=frozenset(row.paused)), row.starts
 
 
 def lock(connection: Connection, *, cohort_id: int, epoch: int, exclusively: bool) -> Cohort:

@@ -30,11 +30,18 @@ class Belief(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a step stands in one version of a saga."""
+    """
+    Where a step stands in one version of a saga.
+
+    :param name: the step's name, the second part of the keys it makes
+    :param surely: False for a step of a later run that takes back in some cases only
+    """
 
     saga: str
     version: int
     step: int
+    name: str
+    surely: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,22 +50,22 @@ class Book:
     One resource: which step of ours makes its effects.
 
     :param provider: kind of the providers that have the resource
-    :param step: the second part of its keys
     :param makers: the steps that make its effects
     :param takers: steps of an order's later runs that take them back
     :param by_partner: whether several providers may be asked for one order, and the key names who was
     :param amount: SQL over `o` (the order), `r` (the run) and `d` (the step's outcome) that gives the money; None
         without money
+    :param made: SQL over the same that says whether the step, being done, has made an effect
     :param undoable: whether an operator may have an effect undone by key, when nobody waits for it
     """
 
     resource: port.Resource
     provider: port.Kind
-    step: str
     makers: tuple[Place, ...]
     takers: tuple[Place, ...] = ()
     by_partner: bool = False
     amount: str | None = None
+    made: str = "true"
     undoable: bool = False
 
 

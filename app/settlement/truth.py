@@ -25,8 +25,10 @@ ACCEPTED_BEFORE = timedelta(
 _STILL = "r.state <> 't' AND r.updated_at < clock_timestamp() - make_interval(secs => :margin)"
 _DONE = "r.done >> s.step & 1 = 1 AND r.undone >> s.step & 1 = 0"
 _TOUCHED = "(r.touched | r.done) >> s.step & 1 = 1"
-_MAKERS = "json_to_recordset(CAST(:makers AS json)) AS s(saga text, version smallint, step smallint)"
-_TAKERS = "json_to_recordset(CAST(:takers AS json)) AS t(saga text, version smallint, step smallint)"
+_MAKERS = (
+    "json_to_recordset(CAST(:makers AS json)) AS s(saga text, version smallint, step smallint, name text)"
+)
+_TAKERS = "json_to_recordset(CAST(:takers AS json)) AS t(saga text, version smallint, step smallint, surely boolean)"
 # the outcome that did it; a step that an operator skipped has none
 _OUTCOME = """
     LEFT JOIN LATERAL (
@@ -47,12 +49,14 @@ _LOOK = """
     ), moving AS (
         SELECT order_id FROM mine WHERE NOT still GROUP BY order_id
     ), taken AS (
-        SELECT r.order_id, r.id, r.done >> t.step & 1 = 1 AS surely FROM mine r
-        JOIN {takers} ON (t.saga, t.version) = (r.saga, r.version) WHERE (r.touched | r.done) >> t.step & 1 = 1
+        SELECT r.order_id, r.id, t.surely AND r.done >> t.step & 1 = 1 AS surely FROM mine r
+        JOIN {takers} ON (t.saga, t.version) = (r.saga, r.version)
+        WHERE r.done >> t.step & 1 = 1 OR (r.touched >> t.step & 1 = 1 AND r.state <> 'e')
     ), made AS MATERIALIZED (
-        SELECT r.order_id, r.generation::text AS generation, {key} AS key, {amount} AS amount,
+        SELECT r.order_id, r.generation::text AS generation, s.name AS step, {key} AS key, {amount} AS amount,
             CASE WHEN r.undone >> s.step & 1 = 1 OR (r.state = 'e' AND r.failure IS NOT NULL) THEN 'undone'
                 WHEN r.direction = 'b' AND r.state <> 'e' OR NOT ({done}) OR d.cohort_id IS NULL THEN 'perhaps'
+                WHEN NOT ({made}) THEN 'undone'
                 WHEN taken.surely THEN 'undone' WHEN NOT taken.surely THEN 'perhaps' ELSE 'stands' END AS belief
         FROM mine r JOIN uoop_orders o ON o.id = r.order_id
         JOIN {makers} ON (s.saga, s.version) = (r.saga, r.version) {outcome}
@@ -64,8 +68,8 @@ _LOOK = """
     SELECT a.key, o.id AS order_id, coalesce(o.tenant_id, :default) AS tenant_id, o.currency,
         v.order_id IS NOT NULL AS moving,
         coalesce(bool_or(m.belief = 'stands' AND m.key = a.key), false) AS stands,
-        coalesce(bool_or(m.belief = 'perhaps' AND m.generation = a.generation AND a.step = :step), false) AS perhaps,
-        coalesce(bool_or(m.belief = 'undone' AND m.generation = a.generation AND a.step = :step), false) AS undone,
+        coalesce(bool_or(m.belief = 'perhaps' AND m.generation = a.generation AND a.step = m.step), false) AS perhaps,
+        coalesce(bool_or(m.belief = 'undone' AND m.generation = a.generation AND a.step = m.step), false) AS undone,
         min(m.key) FILTER (WHERE m.belief = 'stands') AS standing,
         min(m.amount) FILTER (WHERE m.key = a.key) AS amount
     FROM asked a LEFT JOIN uoop_orders o ON o.id = a.order_id LEFT JOIN moving v ON v.order_id = o.id
@@ -93,6 +97,7 @@ def look(connection: Connection, book: Book, keys: Sequence[str], *, margin_s: f
         outcome=_OUTCOME,
         key=_key(book),
         amount=book.amount or "NULL::numeric",
+        made=book.made,
     )
     values = {
         "keys": list(keys),
@@ -121,8 +126,8 @@ def standing_but_unlisted(
     return _page(
         connection,
         book,
-        f"{_DONE} AND d.cohort_id IS NOT NULL AND {mine} AND NOT EXISTS (SELECT FROM settlement_lines l "
-        f"WHERE l.check_id = :check AND l.key = {_key(book, of_provider=True)})",
+        f"{_DONE} AND d.cohort_id IS NOT NULL AND {book.made} AND {mine} "
+        f"AND NOT EXISTS (SELECT FROM settlement_lines l WHERE l.check_id = :check AND l.key = {_key(book, of_provider=True)})",
         {
             "provider": provider,
             "check": check_id,
@@ -181,7 +186,7 @@ def _page(connection: Connection, book: Book, condition: str, values: dict[str, 
 
 
 def _of(book: Book) -> dict[str, object]:
-    return {"makers": rows(book.makers), "step": book.step}
+    return {"makers": rows(book.makers)}
 
 
 def _key(book: Book, *, of_provider: bool = False) -> str:
@@ -189,7 +194,7 @@ def _key(book: Book, *, of_provider: bool = False) -> str:
     partner = ""
     if book.by_partner:
         partner = " || ':' || " + (":provider" if of_provider else "(d.detail ->> 'partner')")
-    return f"r.order_id || ':' || :step{partner} || ':' || r.generation"
+    return f"r.order_id || ':' || s.name{partner} || ':' || r.generation"
 
 
 def _asked(book: Book) -> str:

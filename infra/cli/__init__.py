@@ -12,7 +12,19 @@ import typer
 from typer.exceptions import TyperException
 
 from app import errors
-from infra.cli import audit, demo, differences, events, orders, reconcile, replay, runs, sagas, stack
+from infra.cli import (
+    audit,
+    demo,
+    differences,
+    events,
+    orders,
+    pauses,
+    reconcile,
+    replay,
+    runs,
+    sagas,
+    stack,
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
@@ -22,6 +34,7 @@ orders.register(app)
 runs.register(app)
 reconcile.register(app)
 differences.register(app)
+pauses.register(app)
 audit.register(app)
 events.register(app)
 sagas.register(app)

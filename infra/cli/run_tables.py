@@ -12,10 +12,13 @@ Document = Mapping[str, Any]
 
 def runs(found: Sequence[Document]) -> RenderableType:
     """A list of runs, a line each."""
-    table = _table("tracking id", "state", "step", "code", "try", "order", "customer", "partner", "updated")
+    table = _table(
+        "tracking id", "saga", "state", "step", "code", "try", "order", "customer", "partner", "updated"
+    )
     for run in found:
         table.add_row(
             run["tracking_id"],
+            run["saga"],
             _state(run),
             run["step"] or "",
             run["code"] or "",
@@ -44,6 +47,32 @@ def parked(groups: Sequence[Document]) -> RenderableType:
             group["sample"],
         )
     return table
+
+
+def paused(found: Sequence[Document]) -> RenderableType:
+    """What is paused now."""
+    table = _table("paused", "", "since", "until", "runs wait", "who", "why")
+    for each in found:
+        until = _moment(each["until"]) if each["until"] else "resumed"
+        table.add_row(
+            each["kind"],
+            each["name"],
+            _moment(each["since"]),
+            until,
+            str(each["runs"]),
+            each["who"],
+            each["why"],
+        )
+    return table
+
+
+def pauses(told: Document) -> RenderableType:
+    """What is paused, and who paused and resumed lately."""
+    acts = _table("at", "act", "", "", "who", "why")
+    for act in told["acts"]:
+        acts.add_row(_moment(act["at"]), act["act"], act["kind"], act["name"], act["who"], act["why"])
+    now = paused(told["pauses"]) if told["pauses"] else Text("nothing is paused")
+    return Group(now, "", acts) if told["acts"] else now
 
 
 def story(told: Document) -> RenderableType:
@@ -124,7 +153,8 @@ def _state(run: Document) -> str:
 
 def _money(each: Document) -> str:
     doubt = f" ({each['in_doubt']} in doubt)" if float(each["in_doubt"]) else ""
-    return f"{each['held']} {each['currency'] or ''}{doubt}".strip()
+    owed = f" ({each['owed']} to be given back)" if float(each["owed"]) else ""
+    return f"{each['held']} {each['currency'] or ''}{doubt}{owed}".strip()
 
 
 def _next(told: Document) -> str:

@@ -1,16 +1,47 @@
 """Asking a provider for a whole cohort, and reading its answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
 
 from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
-from app.runs.model import DONE, UNDONE, Member, Outcome, Verdict
+from app.runs.model import DONE, UNDONE, Member, Outcome, Verdict, paused_lane
+from app.runs.pauses import Kind
+from sagas import pausing
 from sagas.definition import Call
+
+
+class WithPartner(Protocol):
+    """Something that is asked of one delivery partner."""
+
+    @property
+    def partner(self) -> str: ...
+
+
+W = TypeVar("W", bound=WithPartner)
+T = TypeVar("T")
+
+
+class NotAsked(Answer):
+    """What is known of an effect when an operator holds its provider back: in doubt if it may have been asked for."""
+
+    __slots__ = ()
+
+
+def partners_lane(*names: str) -> str:
+    """Where the orders wait that only these partners, all held back, can help on."""
+    return paused_lane(Kind.PARTNER, *names)
 
 
 def key(member: Member, step: str, *parts: str) -> str:
     """The idempotency key at the other side: `ORDER:STEP[:PARTNER]:GENERATION`, fixed before the first call."""
-    return ":".join((member.order_id, step, *parts, str(member.generation)))
+    return key_of(member.order_id, step, *parts, generation=member.generation)
+
+
+def key_of(order_id: str, step: str, *parts: str, generation: int) -> str:
+    """The same, of any run on the order."""
+    return ":".join((order_id, step, *parts, str(generation)))
 
 
 def do(
@@ -22,11 +53,14 @@ def do(
     asked_before: Sequence[int],
 ) -> dict[int, Answer]:
     """
-    Bring the effects about, by run id.
+    Bring the effects about, by run id; a provider that is paused is not asked.
 
     Those that were asked before, and whose answer was lost, are looked for first: a provider that works but
     answers too late would never be heard otherwise.
     """
+    if provider.name in call.paused:
+        verdict = port.Verdict.UNAVAILABLE if call.sure else port.Verdict.IN_DOUBT
+        return {run_id: NotAsked(request.key, verdict) for run_id, request in requests.items()}
     answers: dict[int, Answer] = {}
     lost = [run_id for run_id in asked_before if run_id in requests]
     if lost:
@@ -39,23 +73,32 @@ def do(
     return answers
 
 
-def outcomes(provider: Provider, answers: Mapping[int, Answer], *, refused: str) -> dict[int, Outcome]:
+def outcomes(
+    provider: Provider, answers: Mapping[int, Answer], *, refused: str, done: Outcome = DONE
+) -> dict[int, Outcome]:
     """
     What the answers to `do` mean for the orders.
 
     :param refused: the code of a refusal
     """
     table = {
-        port.Verdict.DONE: DONE,
+        port.Verdict.DONE: done,
         port.Verdict.REFUSED: Outcome(Verdict.REJECTED, refused),
         port.Verdict.UNAVAILABLE: Outcome(Verdict.UNAVAILABLE, "unavailable", provider=provider.name),
         port.Verdict.IN_DOUBT: Outcome(Verdict.IN_DOUBT, "in-doubt", provider=provider.name),
     }
-    return {run_id: table[answer.verdict] for run_id, answer in answers.items()}
+    return {
+        run_id: pausing.outcome(partners_lane(provider.name), sure=answer.verdict is port.Verdict.UNAVAILABLE)
+        if isinstance(answer, NotAsked)
+        else table[answer.verdict]
+        for run_id, answer in answers.items()
+    }
 
 
 def undo(provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call) -> dict[int, Outcome]:
     """Take the effects back by key, by run id; a key that was never used becomes unusable."""
+    if provider.name in call.paused:
+        return dict.fromkeys(keys, pausing.outcome(partners_lane(provider.name), sure=True))
     told = provider.undo(resource, list(keys.values()), timeout_s=call.patience_s)
     table = {
         port.Verdict.UNDONE: UNDONE,
@@ -64,6 +107,35 @@ def undo(provider: Provider, resource: Resource, keys: Mapping[int, str], call: 
         port.Verdict.IN_DOUBT: Outcome(Verdict.IN_DOUBT, "in-doubt", provider=provider.name),
     }
     return {run_id: table[answer.verdict] for run_id, answer in zip(keys, told, strict=True)}
+
+
+def take_back(
+    provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call, *, refused: str
+) -> dict[int, Outcome]:
+    """
+    As `undo`, for a run that goes forward by it: what is taken back is done.
+
+    :param refused: the code of a refusal
+    """
+    told = undo(provider, resource, keys, call) if keys else {}
+    table = {Verdict.UNDONE: DONE, Verdict.REJECTED: Outcome(Verdict.REJECTED, refused)}
+    return {run_id: table.get(outcome.verdict, outcome) for run_id, outcome in told.items()}
+
+
+def side_by_side(turn: Sequence[W], ask: Callable[[str, Sequence[W]], Mapping[int, T]]) -> dict[int, T]:
+    """One call per partner, all at once; what they told, by run id."""
+    groups: dict[str, list[W]] = {}
+    for asked in turn:
+        groups.setdefault(asked.partner, []).append(asked)
+    if len(groups) == 1:
+        ((name, group),) = groups.items()
+        return dict(ask(name, group))
+    answers: dict[int, T] = {}
+    if groups:
+        with ThreadPoolExecutor(max_workers=len(groups)) as pool:
+            for told in pool.map(lambda item: ask(*item), groups.items()):
+                answers.update(told)
+    return answers
 
 
 def tried_before(members: Sequence[Member]) -> list[int]:

@@ -1,8 +1,10 @@
-"""submit, status, trace, replay and demo against the whole platform."""
+"""submit, status, trace, cancel, refund, replay and demo against the whole platform."""
 
 import http.client
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -70,9 +72,42 @@ def test_a_trace_shows_what_was_undone(running: Uoop, tmp_path: Path):
     assert "undo authorize-payment" in traced.stdout
 
 
+def test_an_order_is_refunded_and_cancelled_after_its_promise_unless_the_partner_keeps_it(
+    running: Uoop, tmp_path: Path
+):
+    by_partner = {**ORDER, "channel_preference": "partner"}
+    given_back, kept = (
+        running("submit", _file(tmp_path, order)).stdout.splitlines()[0]
+        for order in (by_partner, {**by_partner, "customer_id": "aisha/delivery:keep"})
+    )
+    for order in (given_back, kept):
+        assert running("status", order, "--watch").stdout.splitlines()[-1].startswith("CONFIRMED")
+    _until_ended(running, given_back)
+
+    refunded = running("refund", given_back, "--amount", "1.5", "--why", "cold soup")
+    for order in (given_back, kept):
+        assert running("cancel", order).returncode == 0
+    last = [running("status", order, "--watch").stdout.splitlines()[-1] for order in (given_back, kept)]
+
+    assert refunded.stdout.startswith("1.5 BHD are given back, 5.5"), refunded.stderr
+    assert last[0].startswith("CANCELLED")
+    assert last[0].endswith("7.000 of 7.000 BHD given back")
+    assert last[1].startswith("CONFIRMED")
+    assert last[1].endswith("cancellation refused  The delivery partner does not give the order back.")
+    assert "return-money" in running("trace", given_back).stdout
+    assert running("audit", "--settled").returncode == 0
+
+
+def _until_ended(running: Uoop, order: str) -> None:
+    """Until its money is captured too."""
+    end = time.monotonic() + 30
+    while json.loads(running("runs", "show", order, "--json").stdout)["run"]["state"] != "ended":
+        assert time.monotonic() < end
+
+
 def test_an_unknown_order_is_one_line_and_exit_code_2(running: Uoop):
-    for command in ("status", "trace"):
-        told = running(command, "nobody-knows-it")
+    for command in (("status",), ("trace",), ("cancel",), ("refund", "--why", "cold")):
+        told = running(*command, "nobody-knows-it")
 
         assert (told.returncode, told.stderr) == (2, "uoop: there is no order nobody-knows-it\n")
 
@@ -156,3 +191,38 @@ def test_what_happened_behind_our_back_is_found(running: Uoop, tmp_path: Path):
         ("ours-not-theirs", "kitchens"),
         ("double-effect", "dhow"),
     }
+
+
+def _begun(running: Uoop, known: set[Path], orders: int) -> bool:
+    journals = set((running.home / "journals").glob("*.jsonl")) - known
+    return sum(journal.read_bytes().count(b"\n") for journal in journals) >= orders
+
+
+def test_a_worker_is_drained_under_load_and_nothing_is_lost_or_repeated(
+    running: Uoop, eventually: Callable[..., object]
+):
+    known = set((running.home / "journals").glob("*.jsonl"))
+    with running.start("demo", "--orders", "900", "--rate", "60", "--failure-rate", "0.1", "--json") as demo:
+        eventually(lambda: _begun(running, known, 100))
+        drained = running("drain", "worker-partner")
+        states = {row["name"]: row["state"] for row in json.loads(running("ps", "--json").stdout)}
+        again = running("undrain", "worker-partner")
+        out, err = demo.communicate(timeout=180)
+
+    assert (drained.returncode, again.returncode) == (0, 0), drained.stderr + again.stderr
+    assert states["worker-partner"] == "stopped"
+    told = json.loads(out.splitlines()[-1])
+    assert (told["accepted"], told["lost"], told["duplicates"], told["audit"]) == (900, 0, 0, "clean"), err
+
+
+def test_a_partner_is_paused_and_resumed_under_load(running: Uoop, eventually: Callable[..., object]):
+    paused = running("pause", "partner", "benefit", "--reason", "their certificate", "--json")
+    with running.start("demo", "--orders", "600", "--rate", "60", "--failure-rate", "0.1", "--json") as demo:
+        eventually(lambda: json.loads(running("pauses", "--json").stdout)["pauses"][0]["runs"])
+        resumed = running("resume", "partner", "benefit", "--reason", "their new certificate", "--json")
+        out, err = demo.communicate(timeout=180)
+
+    assert (paused.returncode, resumed.returncode) == (0, 0), paused.stderr + resumed.stderr
+    assert json.loads(resumed.stdout)["pauses"] == []
+    told = json.loads(out.splitlines()[-1])
+    assert (told["accepted"], told["lost"], told["duplicates"], told["audit"]) == (600, 0, 0, "clean"), err

@@ -17,7 +17,7 @@ from infra import audit as auditing
 from infra import bootstrap
 from infra.audit import Report, Standing
 from infra.audit.checks import CHECKS, table
-from infra.audit.model import JournalUnreadable, SourceAway
+from infra.audit.model import JournalUnreadable, Level, SourceAway
 from infra.sandbox.ledger import Ledger
 from infra.settings import Settings
 
@@ -27,7 +27,22 @@ EVERYTHING = 1 << 62
 # One order of each fate, for statements about it.
 CONFIRMED = "(SELECT id FROM uoop_orders WHERE partner = 'swift' ORDER BY id LIMIT 1)"
 POOLED = "(SELECT id FROM uoop_orders WHERE partner = 'own-fleet' ORDER BY id LIMIT 1)"
+REFUNDED = "(SELECT f.order_id FROM follow_ups f JOIN runs r ON r.id = f.run_id WHERE r.saga = 'refund-order' LIMIT 1)"
+RECALLED = "(SELECT id FROM uoop_orders WHERE status = 'CANCELLED' ORDER BY id LIMIT 1)"
 FAILED = "(SELECT id FROM uoop_orders WHERE failure ->> 'code' = 'no-available-partner' ORDER BY id LIMIT 1)"
+
+TERMINATED = (
+    f"INSERT INTO fleet_pool (key, order_id, state) SELECT 'k', {FAILED}, 'pooled'",
+    "UPDATE runs SET failure = jsonb_set(failure, '{code}', '\"terminated\"') WHERE order_id = " + FAILED,
+    "UPDATE uoop_orders SET failure = jsonb_set(failure, '{code}', '\"terminated\"') WHERE id = " + FAILED,
+)
+ACT = (
+    "INSERT INTO ops_acts (tenant_id, run_id, order_id, act, step, who, why, before, after) SELECT 'default', run_id, "
+    "id, '{act}', {step}, 'tests', 'because', '{{}}', '{{}}' FROM uoop_orders WHERE id = {order}"
+)
+PAUSE = (
+    "INSERT INTO pauses (kind, name, tenant_id, who, why) VALUES ('step', 's', 'default', 'tests', 'because')"
+)
 
 
 @dataclass(frozen=True)
@@ -221,6 +236,31 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         [f"UPDATE runs SET state = 'p' WHERE order_id = {CONFIRMED}"],
     ),
     (
+        "a run was ended as it stood and no operator has done it",
+        {"terminated-has-act", "failed-nets-to-zero"},
+        [*TERMINATED],
+    ),
+    (
+        "an operator has ended another order than the one that stands",
+        {"terminated-has-act", "failed-nets-to-zero"},
+        [*TERMINATED, ACT.format(act="terminate", step="NULL", order=CONFIRMED)],
+    ),
+    (
+        "an order that nobody has terminated fails though an operator touched it",
+        {"failed-nets-to-zero"},
+        [TERMINATED[0], ACT.format(act="terminate", step="NULL", order=FAILED)],
+    ),
+    (
+        "a pause is no excuse for an order that is not due for its end",
+        {"order-ended", "order-in-time", "run-ended", "last-event-agrees"},
+        [
+            PAUSE,
+            f"UPDATE runs SET state = 'w', lane = 'paused:step:s', not_after = now() - interval '1 s' "
+            f"WHERE order_id = {CONFIRMED}",
+            f"UPDATE uoop_orders SET status = 'PENDING' WHERE id = {CONFIRMED}",
+        ],
+    ),
+    (
         "a slot is held by a cohort that has ended",
         {"slot-led"},
         ["UPDATE slots SET cohort_id = (SELECT min(id) FROM cohorts) WHERE (lane, n) = ('front', 1)"],
@@ -247,6 +287,44 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         "a cohort ended in the middle of a step",
         {"ended-finished"},
         ["UPDATE executions SET finished_at = NULL WHERE step = 5"],
+    ),
+    (
+        "a follow-up bears another number than its run",
+        {"run-has-order", "refund-wanted", "refund-agrees"},
+        ["UPDATE follow_ups SET nth = 2 WHERE order_id = " + REFUNDED],
+    ),
+    (
+        "a follow-up is unknown to its order",
+        {"run-has-order"},
+        ["UPDATE uoop_orders SET follow_ups = NULL WHERE id = " + REFUNDED],
+    ),
+    (
+        "a refund is told that was never given",
+        {"refund-agrees"},
+        [
+            "INSERT INTO refunds (run_id, order_id, amount) SELECT run_id + 1, order_id, 1 FROM refunds "
+            f"WHERE order_id = {REFUNDED}",
+            "INSERT INTO follow_ups (run_id, order_id, nth, asked) SELECT id + 1, order_id, 2, '{}' FROM runs "
+            f"WHERE generation = 1 AND order_id = {REFUNDED}",
+            "INSERT INTO runs (id, order_id, tenant_id, saga, version, state, generation, lane, due_at, not_after, "
+            "updated_at) SELECT id + 1, order_id, tenant_id, saga, version, 'e', 2, lane, due_at, not_after, "
+            f"updated_at FROM runs WHERE generation = 1 AND order_id = {REFUNDED}",
+            f"UPDATE uoop_orders SET follow_ups = 2 WHERE id = {REFUNDED}",
+        ],
+    ),
+    ("a refund is not told", {"refund-agrees"}, [f"DELETE FROM refunds WHERE order_id = {REFUNDED}"]),
+    (
+        "an order was cancelled though no run has taken it back",
+        {"run-agrees", "failed-undone", "failed-nets-to-zero", "captured-amount"},
+        [
+            'UPDATE runs SET failure = \'{"code": "partner-keeps-order"}\' WHERE generation = 1 AND order_id = '
+            + RECALLED
+        ],
+    ),
+    (
+        "a cancelled order keeps its place",
+        {"hold-follows-run", "failed-holds-nothing", "ledger-agrees"},
+        [f"UPDATE capacity_holds SET released_at = NULL WHERE order_id = {RECALLED}"],
     ),
     (
         "an event is still in the inbox",
@@ -363,6 +441,12 @@ def _amount(resource: str) -> Edit:
     return edit
 
 
+def _unwanted_refund(lines: list[list[str]], order: str) -> None:
+    line = list(_of(lines, order, "captures", "do"))
+    line[2], line[3], line[7] = "refunds", f"{order}:refund-payment:1", "77.000"
+    lines.append(line)
+
+
 AT_THE_PROVIDERS: list[tuple[str, set[str], str, Edit]] = [
     ("an effect for nobody", {"effect-has-order"}, CONFIRMED, _again("placements", order="nobody", key="x")),
     (
@@ -397,6 +481,21 @@ AT_THE_PROVIDERS: list[tuple[str, set[str], str, Edit]] = [
     ("another amount captured", {"confirmed-captured", "captured-amount"}, CONFIRMED, _amount("captures")),
     ("money held for a failed order", {"failed-nets-to-zero"}, FAILED, _without("authorizations", "undo")),
     ("a failed order still placed", {"failed-nets-to-zero"}, FAILED, _without("placements", "undo")),
+    ("a cancelled order still placed", {"failed-nets-to-zero"}, RECALLED, _without("placements", "undo")),
+    (
+        "a cancelled order still with its partner",
+        {"failed-nets-to-zero"},
+        RECALLED,
+        _without("dispatches", "undo"),
+    ),
+    (
+        "a cancelled order's money is kept",
+        {"failed-nets-to-zero", "refund-agrees"},
+        RECALLED,
+        _without("refunds", "do"),
+    ),
+    ("a refund that nobody wanted", {"refund-wanted", "refund-within-capture"}, CONFIRMED, _unwanted_refund),
+    ("another amount refunded", {"refund-agrees", "refund-within-capture"}, REFUNDED, _amount("refunds")),
 ]
 
 
@@ -430,7 +529,7 @@ IN_REDIS: list[tuple[str, set[str], Callable[[World], object]]] = [
     (
         "an entry is not of the log",
         {"stream-agrees"},
-        lambda w: w.events.xadd(STREAM, {"event": "{}"}, id="81-0"),
+        lambda w: w.events.xadd(STREAM, {"event": "{}"}, id=w.one("max(pos) + 1 || '-0' FROM outbox_log")),
     ),
     ("the ledger was emptied", {"ledger-epoch"}, lambda w: w.ledger.flushdb()),
     ("the ledger has another epoch", {"ledger-epoch"}, lambda w: w.ledger.set(EPOCH_KEY, 77)),
@@ -493,7 +592,62 @@ def test_every_check_is_proven_by_a_violation() -> None:
 
     proven = {name for names in by_tables for name in names} | {"journal-key-names-one-order"}
 
-    assert proven == {check.name for check in CHECKS}
+    assert proven == {check.name for check in CHECKS if check.level is not Level.TOLD}
+
+
+def told(report: Report) -> dict[str, tuple[str, ...]]:
+    return {f.check.name: f.some for f in report.checks if f.standing is Standing.TOLD}
+
+
+def test_what_an_operator_has_ended_as_it_stood_is_told_apart(world: World) -> None:
+    order = world.one(FAILED)
+    slot = world.one(f"slot FROM capacity_holds WHERE order_id = '{order}'")
+    world.ledger.zadd("{uoop}:" + world.one("epoch FROM capacity_ledger") + ":hold:" + slot, {order: 9e9})
+    world.spoil(
+        ACT.format(act="terminate", step="NULL", order=FAILED),
+        f"UPDATE capacity_holds SET released_at = NULL WHERE order_id = {FAILED}",
+        f"UPDATE runs SET undone = 0 WHERE order_id = {FAILED}",
+        f"DELETE FROM outcomes WHERE verdict = 'u' AND run_id = (SELECT run_id FROM uoop_orders WHERE id = {FAILED})",
+        TERMINATED[1],
+        TERMINATED[0],
+        TERMINATED[2].replace(FAILED, f"'{order}'"),
+    )
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert (found(report), told(report)) == (set(), {"operator-terminated": (order,)})
+
+
+@pytest.mark.parametrize(
+    ("step", "resource"), [("place-with-restaurant", "placements"), ("capture-payment", "captures")]
+)
+def test_a_step_that_an_operator_has_skipped_is_told_apart(world: World, step: str, resource: str) -> None:
+    path = world.folder / "lines"
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    order = world.one(CONFIRMED)
+    _without(resource, "do")(lines, order)
+    path.write_text("".join("\t".join(line) + "\n" for line in lines))
+    missed = found(world.audit(settled=True))
+    world.spoil(ACT.format(act="skip", step=f"'{step}'", order=CONFIRMED))
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert len(missed) == 1
+    assert (found(report), told(report)) == (set(), {"operator-skipped": (order,)})
+
+
+def test_an_order_that_waits_for_a_pause_to_end_is_told_apart(world: World) -> None:
+    order = world.one(CONFIRMED)
+    world.spoil(
+        PAUSE,
+        f"UPDATE runs SET state = 'w', lane = 'paused:step:s', due_at = now() + interval '1 d', "
+        f"not_after = now() - interval '1 h' WHERE order_id = {CONFIRMED}",
+        f"UPDATE uoop_orders SET status = 'PENDING' WHERE id = {CONFIRMED}",
+    )
+
+    report = world.audit(strict_latency=True)
+
+    assert (found(report), told(report)) == ({"last-event-agrees"}, {"operator-pauses": (order,)})
 
 
 def test_work_under_way_is_open_and_no_violation(world: World) -> None:

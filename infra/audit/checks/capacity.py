@@ -45,14 +45,14 @@ CHECKS = (
         name="confirmed-holds",
         promise="P6",
         says="every confirmed order has its hold until that expires",
-        among=f"{_WITH_RUN} AND status NOT IN ('PENDING', 'FAILED', 'CANCELLED')",
+        among=f"{_WITH_RUN} AND status NOT IN ('PENDING', 'FAILED', 'CANCELLED') AND NOT wavering",
         wrong="held IS NOT TRUE",
     ),
     Check(
         name="failed-holds-nothing",
         promise="P6",
         says="no failed or cancelled order has a hold",
-        among=f"{_WITH_RUN} AND undone_order",
+        among=f"{_WITH_RUN} AND undone_order AND NOT by_operator",
         wrong="held OR (still AND ledger_slot IS NOT NULL)",
     ),
     Check(

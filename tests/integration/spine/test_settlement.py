@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from fake_providers import FakeProvider, Mood
+from prometheus_client import CollectorRegistry, generate_latest
+from test_operations import do
 from world import RANKING, STEPS, World
 
 from app import leases
@@ -17,7 +19,7 @@ from app.runs.allowed import Act
 from app.settlement import comparing, differences
 from app.settlement.differences import DifferenceNotFound, DifferenceResolved, NothingToUndo
 from app.settlement.service import NoSuchProvider, Settlement
-from infra import exposition
+from infra.settlement_gauges import Differing
 from sagas.all import SAGAS
 from sagas.operations import Instruction, Operations
 from sagas.settlement import BOOKS, UNDOABLE
@@ -296,6 +298,83 @@ def test_a_later_run_that_dispatched_anew_stands_instead(world: World) -> None:
 
     assert agreed == []
     assert compare(world) == [("double-effect", FIRST, old)]
+
+
+def cancel(world: World, order: str) -> None:
+    do(world, Act.CANCEL, order)
+    world.settle()
+
+
+def test_what_was_given_back_agrees(world: World) -> None:
+    part, whole, both, cancelled, kept = fulfilled(world, 5)
+    world.refund(part, "1.000")
+    world.refund(whole, "2.750")
+    world.refund(both, "0.750")
+    world.settle()
+    cancel(world, both)
+    cancel(world, cancelled)
+    world.partners[FIRST].behave(Mood.REFUSE, op="undo", orders=[kept])
+    cancel(world, kept)
+    world.partners[FIRST].recover()
+    world.add_courier()
+    (pooled,) = fulfilled(world)
+    cancel(world, pooled)
+    states = world.statuses()
+    assert [states[order] for order in (part, both, cancelled, kept, pooled)] == [
+        "CONFIRMED",
+        "CANCELLED",
+        "CANCELLED",
+        "CONFIRMED",
+        "CANCELLED",
+    ]
+
+    assert compare(world) == []
+    assert world.one("SELECT theirs FROM settlement_checks WHERE resource = 'refunds'") >= 5
+
+
+def test_a_refund_that_they_do_not_have_is_found(world: World) -> None:
+    (order,) = fulfilled(world)
+    world.refund(order, "1.000")
+    world.settle()
+    world.payment.forget("refunds", f"{order}:refund-payment:1")
+
+    assert compare(world) == [("ours-not-theirs", "benefit", f"{order}:refund-payment:1")]
+    assert world.one("SELECT amount::text FROM differences") == "1.000"
+
+
+@pytest.mark.parametrize(
+    ("key", "amount", "kind"),
+    [
+        ("refund-payment:1", "2.000", "amount-differs"),
+        ("refund-payment:2", "1.000", "double-effect"),
+        ("return-money:1", "1.000", "double-effect"),
+    ],
+)
+def test_a_refund_of_theirs_is_compared(world: World, key: str, amount: str, kind: str) -> None:
+    (order,) = fulfilled(world)
+    world.refund(order, "1.000")
+    world.settle()
+    world.payment.tamper("refunds", f"{order}:{key}", amount=amount)
+
+    assert compare(world) == [(kind, "benefit", f"{order}:{key}")]
+
+
+@pytest.mark.parametrize("resource", ["placements", "dispatches"])
+def test_what_stands_of_an_order_that_was_cancelled_after_all_is_found(world: World, resource: str) -> None:
+    (order,) = fulfilled(world)
+    cancel(world, order)
+    side(world, resource).tamper(resource, f"{order}:{STEP[resource]}:0")
+
+    assert compare(world) == [("theirs-not-ours", side(world, resource).name, f"{order}:{STEP[resource]}:0")]
+
+
+def test_a_dispatch_that_its_partner_kept_still_counts(world: World) -> None:
+    (order,) = fulfilled(world)
+    world.partners[FIRST].behave(Mood.REFUSE, op="undo")
+    cancel(world, order)
+    world.partners[FIRST].forget("dispatches", f"{order}:dispatch-to-partner:{FIRST}:0")
+
+    assert compare(world) == [("ours-not-theirs", FIRST, f"{order}:dispatch-to-partner:{FIRST}:0")]
 
 
 def test_twice_is_one_row_seen_again(world: World) -> None:
@@ -608,6 +687,12 @@ def test_what_is_missing_there_cannot_be_undone(world: World) -> None:
         asked_to_undo(world, str(world.one("SELECT id FROM differences")))
 
 
+def gauges(world: World) -> str:
+    registry = CollectorRegistry()
+    registry.register(Differing(world.db))
+    return generate_latest(registry).decode()
+
+
 def test_what_is_open_is_told_to_prometheus_with_its_money(world: World) -> None:
     order, other = fulfilled(world, 2)
     world.payment.tamper("captures", f"{order}:capture-payment:1", amount="1.500")
@@ -616,7 +701,7 @@ def test_what_is_open_is_told_to_prometheus_with_its_money(world: World) -> None
     compare(world)
     settlement(world).plan(**span(), provider="kitchens")
 
-    told = exposition.expose(world.db, world.redis)[0].decode()
+    told = gauges(world)
 
     labels = 'kind="double-effect",provider="benefit",resource="captures"'
     assert f"uoop_differences_open{{{labels}}} 2.0" in told
@@ -633,9 +718,10 @@ def test_alerts_ask_for_what_is_told(world: World) -> None:
     (order,) = fulfilled(world)
     world.payment.tamper("captures", f"{order}:capture-payment:1", amount="1.500")
     compare(world)
-    told = exposition.expose(world.db, world.redis)[0].decode()
+    told = gauges(world)
 
-    asked = re.findall(r"expr: .*?(uoop_\w+)", Path("infra/prometheus/alerts.yml").read_text())
+    rules = Path("infra/prometheus/alerts.yml").read_text()
+    asked = re.findall(r"expr: .*?(uoop_(?:differences|settlement)\w+)", rules)
 
     assert len(asked) == 3
     assert [name for name in asked if f"\n{name}" not in told] == []

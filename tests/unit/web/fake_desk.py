@@ -2,14 +2,20 @@
 
 import msgspec
 
-from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary, RunTrace
 from sagas.operations import Instruction
+from sagas.pause_desk import Paused, Switch
+from sagas.wishes import Refunding, RefundWish
 from web.description import run_examples as examples
+from web.description.pauses import PAUSED_EXAMPLE
 
 STORY = msgspec.convert(examples.STORY, RunStory)
+TRACE = msgspec.convert(examples.TRACE, RunTrace)
 GROUP = msgspec.convert(examples.PARKED["groups"][0], ParkedGroup)
 ACTED = msgspec.convert(examples.ACTED, Acted)
 IN_BULK = msgspec.convert(examples.ACTED_IN_BULK, ActedInBulk)
+REFUNDING = msgspec.convert(examples.REFUNDING, Refunding)
+PAUSED = msgspec.convert(PAUSED_EXAMPLE, Paused)
 RUN = msgspec.convert(examples.RUN, RunSummary)
 
 
@@ -27,6 +33,10 @@ class Desk:
         self._note(tenant_id, name)
         return STORY
 
+    def trace(self, tenant_id: str, name: str) -> RunTrace:
+        self._note(tenant_id, name)
+        return TRACE
+
     def parked(self, tenant_id: str) -> list[ParkedGroup]:
         self._note(tenant_id)
         return [GROUP]
@@ -34,6 +44,10 @@ class Desk:
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted:
         self._note(tenant_id, name, wanted)
         return ACTED
+
+    def refund(self, tenant_id: str, order_id: str, wish: RefundWish) -> Refunding:
+        self._note(tenant_id, order_id, wish)
+        return REFUNDING
 
     def act_on_all(
         self,
@@ -51,3 +65,26 @@ class Desk:
         self.asked.append(asked)
         if self.fails:
             raise self.fails
+
+
+class Switchboard:
+    """Notes what it was asked and tells what it was told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, object]] = []
+        self.fails: Exception | None = None
+
+    def paused(self, tenant_id: str) -> Paused:
+        return self._answer("paused", tenant_id)
+
+    def pause(self, wanted: Switch) -> Paused:
+        return self._answer("pause", wanted)
+
+    def resume(self, wanted: Switch) -> Paused:
+        return self._answer("resume", wanted)
+
+    def _answer(self, what: str, asked: object) -> Paused:
+        self.asked.append((what, asked))
+        if self.fails:
+            raise self.fails
+        return PAUSED
