@@ -127,7 +127,8 @@ def standing_but_unlisted(
         connection,
         book,
         f"{_DONE} AND d.cohort_id IS NOT NULL AND {book.made} AND {mine} "
-        f"AND NOT EXISTS (SELECT FROM settlement_lines l WHERE l.check_id = :check AND l.key = {_key(book, of_provider=True)})",
+        "AND NOT EXISTS (SELECT FROM settlement_lines l WHERE l.check_id = :check "
+        f"AND l.key = {_key(book, of_provider=True)})",
         {
             "provider": provider,
             "check": check_id,
