@@ -163,12 +163,8 @@ def test_a_demo_with_failures_loses_nothing_and_undoes_what_failed(running: Uoop
     reconciled = _reconciled(running)
     assert reconciled.returncode == 0, reconciled.stdout + reconciled.stderr
     checks = [check for check in json.loads(reconciled.stdout)["checks"] if check["theirs"]]
-    assert {check["resource"] for check in checks} == {
-        "authorizations",
-        "captures",
-        "placements",
-        "dispatches",
-    }
+    resources = {check["resource"] for check in checks}
+    assert resources >= {"authorizations", "captures", "placements", "dispatches"}
 
 
 def test_what_happened_behind_our_back_is_found(running: Uoop, tmp_path: Path):
