@@ -16,6 +16,8 @@ task_routes = {
     names.CLAIM: {"queue": names.CONTROL},
     names.SWEEP: {"queue": names.CONTROL},
     names.CARRIER_DIED: {"queue": names.CONTROL},
+    names.APPLY_REPORTS: {"queue": names.CONTROL},
+    names.WATCH_DELIVERIES: {"queue": names.CONTROL},
     names.RECONCILE: {"queue": names.CONTROL},
     names.MAINTAIN: {"queue": names.CONTROL},
     names.RELAY: {"queue": names.OUTBOX},
@@ -59,6 +61,8 @@ beat_schedule = {
     "claim": {"task": names.CLAIM, "schedule": 1.0},
     "sweep": {"task": names.SWEEP, "schedule": 1.0},
     "relay": {"task": names.RELAY, "schedule": 1.0},
+    "apply-reports": {"task": names.APPLY_REPORTS, "schedule": 2.0},
+    "watch-deliveries": {"task": names.WATCH_DELIVERIES, "schedule": 15.0},
     "reconcile": {"task": names.RECONCILE, "schedule": 5.0},
     "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},
 }

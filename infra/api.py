@@ -24,6 +24,7 @@ from infra import exposition, logs
 from infra.settings import REDIS_ROLES, Settings
 from infra.wiring import doorbell, redis_client
 from sagas.all import SAGAS
+from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
 from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
@@ -125,6 +126,7 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
     db = database.engine(url, pool_size=8)
     pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
     reading = Reading(db)
+    bell = doorbell(settings, celery_application(_no_tasks_here))
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
         for role in REDIS_ROLES
@@ -138,7 +140,8 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
         readiness=partial(readiness, db, clients),
         metrics=partial(exposition.expose, db, clients["redis-broker"]),
         shedding=pressure.retry_after_s,
-        runs=Operations(db, SAGAS, doorbell(settings, celery_application(_no_tasks_here))),
+        runs=Operations(db, SAGAS, bell),
+        deliveries=DeliveryDesk(db, bell),
     )
 
 

@@ -25,6 +25,7 @@ from app.providers import registry
 from app.providers.port import Kind
 from infra import metrics
 from infra.settings import Settings
+from sagas import deliveries
 from sagas.all import SAGAS
 from sagas.backends.celery import CeleryCarrier
 from sagas.engine import Engine, Limits
@@ -79,11 +80,14 @@ def services(settings: Settings, app: Celery) -> Services:
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
     sink = RedisStream(redis_client(settings.events_url.get_secret_value()))
     holder = f"{socket.gethostname()}:{os.getpid()}"
+    ports = _ports(settings, db, ledger, bell)
     return Services(
-        engine=Engine(_ports(settings, db, ledger, bell), SAGAS, carrier, bell, Heartbeat(db), limits),
+        engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
         relays=(Relay(db, sink, holder=holder, observe=metrics.observe_events),),
+        apply_reports=partial(deliveries.apply_reports, ports),
+        watch_deliveries=partial(deliveries.watch_deliveries, ports),
         reconcile=partial(reconcile, db, ledger),
         maintain=partial(_maintain, db),
     )
@@ -111,7 +115,7 @@ def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell
     delivery = providers.of_kind(Kind.DELIVERY)
     (payment,) = providers.of_kind(Kind.PAYMENT)
     (restaurants,) = providers.of_kind(Kind.RESTAURANT)
-    configs = (providers.configs[provider.name] for provider in delivery)
+    configs = [providers.configs[provider.name] for provider in delivery]
     return Ports(
         engine=db,
         ledger=ledger,
@@ -129,6 +133,7 @@ def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell
             for config in configs
         ),
         slot_capacity=settings.slot_capacity,
+        silence_s={config.name: config.silence_s for config in configs if config.reports},
     )
 
 

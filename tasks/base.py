@@ -23,6 +23,8 @@ class Services:
     What tasks call, one set per process.
 
     :param sequence: moves one batch into the event log, returns its size
+    :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
+    :param watch_deliveries: looks after deliveries of which nothing was reported in time
     :param reconcile: brings the capacity ledger back to the truth
     :param maintain: makes and drops partitions
     """
@@ -31,6 +33,8 @@ class Services:
     doorbell: RedisDoorbell
     sequence: Callable[[], int]
     relays: tuple[Relay, ...]
+    apply_reports: Callable[[], tuple[int, bool]]
+    watch_deliveries: Callable[[], int]
     reconcile: Callable[[], None]
     maintain: Callable[[], None]
 

@@ -6,6 +6,8 @@ CLAIM = "uoop.claim"
 SWEEP = "uoop.sweep"
 CARRIER_DIED = "uoop.carrier-died"
 RELAY = "uoop.relay"
+APPLY_REPORTS = "uoop.apply-reports"
+WATCH_DELIVERIES = "uoop.watch-deliveries"
 RECONCILE = "uoop.reconcile"
 MAINTAIN = "uoop.maintain"
 

@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_runs)
     group.command()(show)
     group.command()(parked)
+    group.command()(reroute)
     for act in Act:
         group.command(act.value, help=_HELP[act])(_command(act))
     app.add_typer(group, name="runs")
@@ -95,6 +96,16 @@ def parked(as_json: _Json = False) -> None:
     """Show what waits for a person, by step and reason."""
     told = _client().parked()
     _print(told, run_tables.parked(told["groups"]), as_json=as_json)
+
+
+def reroute(
+    order: Annotated[str, typer.Argument(metavar="ID", help="Tracking id.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log of acts.")],
+    as_json: _Json = False,
+) -> None:
+    """Give an order to another partner, before it is picked up."""
+    told = _client().reroute_order(order, {"reason": reason, "operator": getpass.getuser()})
+    _print(told, f"run {told['run_id']} finds {told['tracking_id']} another partner", as_json=as_json)
 
 
 def _command(act: Act) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from werkzeug.routing import BaseConverter
 
 from app.orders import document
 from app.runs.allowed import Act
-from web import health, instructions, representations, runs
+from web import deliveries, delivery_instructions, health, instructions, representations, runs
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -83,7 +83,15 @@ def _schemas() -> dict[str, dict[str, Any]]:
     sent = document.schema(REF)
     sent["SubmittedOrder"] = sent.pop("Order")
     _, told = msgspec.json.schema_components(
-        [*representations.SCHEMAS, *runs.SCHEMAS, *instructions.SCHEMAS, *health.SCHEMAS, Problem],
+        [
+            *representations.SCHEMAS,
+            *runs.SCHEMAS,
+            *instructions.SCHEMAS,
+            *deliveries.SCHEMAS,
+            *delivery_instructions.SCHEMAS,
+            *health.SCHEMAS,
+            Problem,
+        ],
         ref_template=REF,
     )
     return {**sent, **told}

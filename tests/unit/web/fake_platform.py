@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk
 
 from app.orders.model import Accepted, NewOrder, Status
@@ -67,6 +68,7 @@ class Platform:
         self.dependencies: dict[str, bool | str] = {"postgres": True, "redis": True}
         self.wait_s: float | None = None
         self.desk = Desk()
+        self.delivery_desk = DeliveryDesk()
 
     def accept(self, new: NewOrder) -> Future[Accepted]:
         self.accepted.append(new)
@@ -102,4 +104,5 @@ class Platform:
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
             shedding=lambda: self.wait_s,
             runs=self.desk,
+            deliveries=self.delivery_desk,
         )
