@@ -52,7 +52,13 @@ TABLES = (
     Partitioned(table="capacity_holds", retention=A_MONTH, bound=Bound.TIME_ID, options=UPDATED_IN_PLACE),
     Partitioned(table="outbox_log", retention=timedelta(days=7)),
     Partitioned(table="deliveries", retention=timedelta(days=7)),
+    Partitioned(table="dead_letters", retention=A_MONTH, days=10),
 )
+
+
+def retention(table: str) -> timedelta:
+    """How long the table's rows are kept."""
+    return next(each.retention for each in TABLES if each.table == table)
 
 
 def maintain(connection: Connection, *, now: datetime) -> list[str]:

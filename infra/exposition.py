@@ -19,15 +19,25 @@ _GAUGES = """
     SELECT (SELECT count(*) FROM slots WHERE cohort_id IS NOT NULL) AS cohorts_in_flight,
         (SELECT count(*) FROM (SELECT FROM runs WHERE state = 'w' LIMIT 100000) w) AS runs_waiting,
         (SELECT count(*) FROM runs WHERE state = 'p') AS runs_parked,
-        (SELECT count(*) FROM (SELECT FROM outbox_in LIMIT 100000) o) AS events_unsequenced,
-        (SELECT coalesce(max(q.pos - s.pos), 0) FROM sinks s, outbox_sequencer q) AS events_unpublished
+        (SELECT count(*) FROM (SELECT FROM outbox_in LIMIT 100000) o) AS events_unsequenced
 """
+_SINKS = """
+    SELECT s.name, q.pos - s.pos AS lag,
+        (SELECT count(*) FROM dead_letters d WHERE d.sink = s.name AND d.delivered_at IS NULL) AS dead,
+        coalesce(extract(epoch FROM clock_timestamp() - (SELECT at FROM outbox_log l
+            WHERE l.day >= s.day AND l.pos > s.pos ORDER BY l.day, l.pos LIMIT 1)), 0)::float AS oldest_s
+    FROM sinks s CROSS JOIN outbox_sequencer q
+"""
+_SINK_MEANINGS = {
+    "lag": ("uoop_sink_lag_events", "Events in the log that the sink has not taken."),
+    "oldest_s": ("uoop_sink_oldest_seconds", "Age of the oldest event that the sink has not taken."),
+    "dead": ("uoop_sink_dead_events", "Events put aside for the sink, not yet delivered by a person."),
+}
 _MEANINGS = {
     "cohorts_in_flight": "Cohorts under way.",
     "runs_waiting": "Runs that wait in a lane, counted up to 100,000.",
     "runs_parked": "Runs that need a person.",
     "events_unsequenced": "Events committed but not yet in the log, counted up to 100,000.",
-    "events_unpublished": "Events in the log that the slowest sink has not taken.",
 }
 
 
@@ -46,6 +56,7 @@ class Stores(Collector):
             with self._db.connect() as connection:
                 row = connection.execute(text(_GAUGES)).one()
                 age_s = oldest_age_s(connection)
+                sinks = connection.execute(text(_SINKS)).all()
         except SQLAlchemyError:
             return  # missing gauges say it
         for name, meaning in _MEANINGS.items():
@@ -53,6 +64,12 @@ class Stores(Collector):
         yield GaugeMetricFamily(
             "uoop_oldest_waiting_seconds", "Age of the oldest due run at the front.", value=age_s
         )
+
+        for column, (name, meaning) in _SINK_MEANINGS.items():
+            gauge = GaugeMetricFamily(name, meaning, labels=["sink"])
+            for sink in sinks:
+                gauge.add_metric([sink.name], float(getattr(sink, column)))
+            yield gauge
 
     def _from_broker(self) -> Iterator[Metric]:
         depths = GaugeMetricFamily("uoop_queue_depth", "Messages in a worker queue.", labels=["queue"])

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,9 +19,11 @@ from app.capacity.ledger import Ledger
 from app.errors import Unavailable
 from app.fleet.provider import OwnFleet
 from app.optimization.model import OWN_FLEET, Partner
-from app.outbox import sequencer
+from app.outbox import dead_letters, sequencer
+from app.outbox.port import Sink
 from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import Relay
+from app.outbox.side_by_side import Relays
 from app.providers import registry
 from app.providers.port import Kind
 from infra import metrics
@@ -78,19 +81,34 @@ def services(settings: Settings, app: Celery) -> Services:
     bell = doorbell(settings, app)
     carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
-    sink = RedisStream(redis_client(settings.events_url.get_secret_value()))
     holder = f"{socket.gethostname()}:{os.getpid()}"
     ports = _ports(settings, db, ledger, bell)
+    used = sinks(settings)
     return Services(
         engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
-        relays=(Relay(db, sink, holder=holder, observe=metrics.observe_events),),
+        relays=Relays(
+            [
+                Relay(db, sink, holder=holder, observe=partial(metrics.observe_delivery, sink.name))
+                for sink in used
+            ]
+        ),
         apply_reports=partial(deliveries.apply_reports, ports),
         watch_deliveries=partial(deliveries.watch_deliveries, ports),
         reconcile=partial(reconcile, db, ledger),
-        maintain=partial(_maintain, db),
+        maintain=partial(_maintain, db, [sink.name for sink in used]),
     )
+
+
+def sinks(settings: Settings) -> list[Sink]:
+    """Where events go; a new sink is one more line."""
+    found: list[Sink] = [RedisStream(redis_client(settings.events_url.get_secret_value()))]
+    if settings.kafka_brokers:
+        from infra import kafka  # noqa: PLC0415 (a sixth of a second, only where there is Kafka)
+
+        found.append(kafka.sink(settings))
+    return found
 
 
 def messages_may_be_lost(settings: Settings) -> None:
@@ -153,6 +171,10 @@ def reconcile(db: Database, ledger: Ledger) -> None:
         return  # Redis is away: nothing can be held meanwhile either
 
 
-def _maintain(db: Database) -> None:
+def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
+    """Make and drop partitions; what a sink still lacks of a day that goes becomes its dead letters."""
+    with db.begin() as connection:
+        first_kept = (datetime.now(UTC) - partitions.retention("outbox_log")).date()
+        dead_letters.keep_overdue(connection, sinks_in_use, before=first_kept)
     with db.begin() as connection:
         partitions.maintain(connection, now=datetime.now(UTC))

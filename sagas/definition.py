@@ -12,7 +12,7 @@ from functools import cached_property
 
 from sqlalchemy import Connection
 
-from app.runs.model import FRONT, Direction, Member, Outcomes
+from app.runs.model import FOLLOW_UP, FRONT, Direction, Member, Outcomes
 from sagas.ports import Ports
 
 
@@ -84,7 +84,8 @@ class Step:
     :param uses: earlier steps whose detail they are given
     :param emits: whether it writes events
     :param time_limit_s: an execution that takes longer is interrupted, and 5 s later killed
-    :param give_up_code: the code under which a run is parked when the step, past the pivot, is given up
+    :param give_up_code: the code under which a run is parked when the step, past the pivot, or as a pivot that
+        cannot be undone, is given up
     :param unskippable: why an operator may not leave it out; the pivot and steps that others use need not say
     """
 
@@ -132,6 +133,11 @@ class Saga:
     on_undone: Callable[[Connection, Mapping[int, Mapping[str, object]]], None]
     lane: str = FRONT
     needs_hold: bool = True
+
+    @property
+    def is_follow_up(self) -> bool:
+        """Whether its runs act on orders that were fulfilled before."""
+        return self.lane == FOLLOW_UP
 
     @classmethod
     def of(cls, *, stages: tuple[Step | Stage, ...], **rest: object) -> "Saga":

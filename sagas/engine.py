@@ -212,7 +212,13 @@ class Engine:
             )
             refused: dict[int, Outcome] = {}
             if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
-                refused = gate.close(connection, cohort, travelling, needs_hold=saga.needs_hold)
+                refused = gate.close(
+                    connection,
+                    cohort,
+                    travelling,
+                    needs_hold=saga.needs_hold,
+                    once=definition.compensation is None,
+                )
         members = [
             state.remembering(m, step)
             for m in travelling

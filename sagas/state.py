@@ -139,12 +139,14 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
 def _gave_up(
     saga: Saga, cohort: Cohort, member: Member, step: int, worst: Outcome, *, done: int, touched: int
 ) -> Departure:
-    """Undone before the pivot, parked after it or when the step raised."""
+    """Undone before the pivot; parked after it, when the step raised, or may have done what cannot be undone."""
     failure = _failure(saga, step, worst)
     past_pivot = cohort.stage > saga.pivot_stage
-    if past_pivot or worst.is_unforeseen:
+    definition = saga.steps[step]
+    for_good = definition.name == saga.pivot and definition.compensation is None
+    if past_pivot or worst.is_unforeseen or (for_good and worst.verdict is not Verdict.REJECTED):
         if not worst.is_unforeseen:
-            failure["code"] = saga.steps[step].give_up_code
+            failure["code"] = definition.give_up_code
         return _departure(member, cohort, RunState.PARKED, done=done, touched=touched, failure=failure)
     if touched & saga.compensable & ~member.undone:
         return Departure(

@@ -9,7 +9,7 @@ from celery import Celery, Task
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.outbox.relay import Relay
+from app.outbox.side_by_side import Relays
 from sagas.engine import Engine
 from tasks import broker_guard, unreadable_messages
 from tasks.doorbell import RedisDoorbell
@@ -22,6 +22,7 @@ class Services:
     """
     What tasks call, one set per process.
 
+    :param relays: take every sink a batch further
     :param sequence: moves one batch into the event log, returns its size
     :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
     :param watch_deliveries: looks after deliveries of which nothing was reported in time
@@ -32,7 +33,7 @@ class Services:
     engine: Engine
     doorbell: RedisDoorbell
     sequence: Callable[[], int]
-    relays: tuple[Relay, ...]
+    relays: Relays
     apply_reports: Callable[[], tuple[int, bool]]
     watch_deliveries: Callable[[], int]
     reconcile: Callable[[], None]

@@ -88,4 +88,4 @@ def maintain(self: ControlTask, **_: object) -> None:
 
 def _relay_once(services: Services) -> int:
     moved = services.sequence()
-    return moved + sum(relay.run_once() for relay in services.relays)
+    return moved + services.relays.run_once()

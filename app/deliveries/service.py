@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from app.database import ids, rows
 from app.deliveries.model import Decision, Delivery, Fate, Report, Reported, Reporter, after, decide
-from app.orders import service as orders
+from app.orders import rerouting
 from app.orders.model import Status
 from app.runs import follow_ups
 from app.runs.follow_ups import Begun, FollowUp, RunUnderWay
@@ -160,7 +160,7 @@ def begin_reroutes(
 ) -> list[Begun | RunUnderWay]:
     """Begin to find orders another partner; what the present one reports waits until that has ended."""
     answers = follow_ups.begin(connection, by.saga, by.version, wanted)
-    orders.mark_rerouting(
+    rerouting.mark(
         connection, {answer.order_id: answer.run_id for answer in answers if isinstance(answer, Begun)}
     )
     return answers

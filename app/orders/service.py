@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from app.database import ids, rows
+from app.database import rows
 from app.orders.model import Status
 
 
@@ -69,58 +69,42 @@ def fail(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Rerouting:
-    """
-    What is promised anew, by another partner.
-
-    :param run_id: of the run that has found him
-    """
-
-    run_id: int
-    order_id: str
-    channel: str
-    partner: str
-    eta: datetime
-
-
-def mark_rerouting(connection: Connection, runs: Mapping[str, int]) -> None:
-    """Note by order which run takes it from its partner: what he reports waits until that has ended."""
-    connection.execute(
-        text("""
-            UPDATE uoop_orders o SET rerouting = r.run_id
-            FROM json_to_recordset(CAST(:rows AS json)) AS r(order_id text, run_id bigint) WHERE o.id = r.order_id
-        """),
-        {"rows": rows([{"order_id": order_id, "run_id": run_id} for order_id, run_id in runs.items()])},
-    )
-
-
-def reroute(connection: Connection, reroutings: Sequence[Rerouting]) -> None:
-    """Orders have their new partner, and the customer is told; their status stays. Twice is once."""
+def cancel(connection: Connection, order_ids: Sequence[str]) -> None:
+    """Promised orders become CANCELLED, all that was done for them having been taken back; others stay as they are."""
     connection.execute(
         text("""
             WITH changed AS (
-                UPDATE uoop_orders o SET channel = n.channel, partner = n.partner, eta = n.eta, rerouting = NULL,
-                    version = o.version + 1, updated_at = clock_timestamp()
-                FROM json_to_recordset(CAST(:rows AS json))
-                AS n(run_id bigint, order_id text, channel text, partner text, eta timestamptz)
-                WHERE o.id = n.order_id AND o.rerouting = n.run_id
-                RETURNING o.id, o.tenant_id, o.version, o.status, o.channel, o.partner, o.eta, o.created_at
+                UPDATE uoop_orders SET status = 'CANCELLED', version = version + 1, updated_at = clock_timestamp(),
+                    failure = '{"code": "cancelled", "step": null, "compensated": true}'
+                WHERE id = ANY(:ids) AND status NOT IN ('CANCELLED', 'FAILED')
+                RETURNING id, tenant_id, version, created_at
             )
             INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
-            SELECT tenant_id, id, version, 'order.rerouted', json_build_object('status', status, 'channel', channel,
-                'partner', partner, 'eta', eta, 'accepted_at', created_at) FROM changed
+            SELECT tenant_id, id, version, 'order.cancelled', json_build_object('status', 'CANCELLED',
+                'code', 'cancelled', 'compensated', true, 'accepted_at', created_at) FROM changed
         """),
-        {"rows": rows(reroutings)},
+        {"ids": sorted(order_ids)},
     )
 
 
-def end_rerouting(connection: Connection, run_ids: Sequence[int]) -> None:
-    """The orders stay with their partner: he does not give them back."""
+def refuse_cancellation(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -> None:
+    """
+    Tell that promised orders stay as they are, though they were to be cancelled.
+
+    :param failures: by the id of the run that was to cancel; with `code`
+    """
     connection.execute(
         text("""
-            UPDATE uoop_orders o SET rerouting = NULL FROM runs r
-            WHERE r.id = ANY(CAST(:ids AS bigint[])) AND o.id = r.order_id AND o.rerouting = r.id
+            WITH changed AS (
+                UPDATE uoop_orders o SET version = o.version + 1
+                FROM json_to_recordset(CAST(:rows AS json)) AS f(run_id bigint, code text)
+                JOIN runs r ON r.id = f.run_id
+                WHERE o.id = r.order_id AND o.status NOT IN ('CANCELLED', 'FAILED')
+                RETURNING o.id, o.tenant_id, o.version, o.status, f.code
+            )
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            SELECT tenant_id, id, version, 'order.cancellation-refused',
+                json_build_object('status', status, 'code', code) FROM changed
         """),
-        {"ids": ids(run_ids)},
+        {"rows": rows([{"run_id": run_id, "code": f["code"]} for run_id, f in failures.items()])},
     )

@@ -21,7 +21,8 @@ class Resource(StrEnum):
     """What a provider can be asked to make, and to undo."""
 
     AUTHORIZATIONS = "authorizations"  # payment: undo voids
-    CAPTURES = "captures"  # payment: undo refunds
+    CAPTURES = "captures"  # payment: undo gives all of it back
+    REFUNDS = "refunds"  # payment: part of a capture or all of it, never undone
     PLACEMENTS = "placements"  # restaurant: undo withdraws
     DISPATCHES = "dispatches"  # delivery: undo recalls
 

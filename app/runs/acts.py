@@ -32,7 +32,7 @@ class RunNotFound(errors.NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One act on one run. `step`: the name of the step that it names."""
+    """One act: how the order's run stood and stands, or the new one that it began. `step`: the one that it names."""
 
     act: Act
     before: Subject
@@ -79,6 +79,11 @@ def keep(connection: Connection, done: Sequence[Done], *, who: str, why: str) ->
         text("UPDATE runs SET cancel_requested = true WHERE id = ANY(CAST(:ids AS bigint[]))"),
         {"ids": ids(flagged)},
     )
+    log(connection, done, who=who, why=why)
+
+
+def log(connection: Connection, done: Sequence[Done], *, who: str, why: str) -> None:
+    """Write that it was done, of the runs as they are afterwards."""
     connection.execute(
         text("""
             INSERT INTO ops_acts (tenant_id, run_id, order_id, act, step, who, why, before, after)
@@ -145,7 +150,7 @@ def _written(run: Subject) -> dict[str, Any]:
 def _logged(one: Done) -> dict[str, Any]:
     return {
         "tenant_id": one.before.tenant_id,
-        "run_id": one.before.run_id,
+        "run_id": one.after.run_id,
         "order_id": one.before.order_id,
         "act": one.act,
         "step": one.step,

@@ -14,18 +14,22 @@ from sqlalchemy import Connection, text
 
 from app import time_ids
 from app.capacity.model import WINDOW_S
+from app.outbox.model import EventType
 from app.outbox.relay import REPUBLISHED_AFTER_LOSS
 from app.partitions import TABLES
 from sagas.all import SAGAS
 from sagas.definition import Saga
 
 _RETENTION = {table.table: table.retention for table in TABLES}
-(_RESERVE,) = {saga.numbers["reserve-capacity"] for saga in SAGAS}
+_FULFILLING = [saga for saga in SAGAS if not saga.is_follow_up]
+(_RESERVE,) = {saga.numbers["reserve-capacity"] for saga in _FULFILLING}
 
 
 def _by_saga(value: Callable[[Saga], int]) -> str:
     """An expression over `r.saga`."""
-    return "".join(("CASE r.saga", *(f" WHEN '{saga.name}' THEN {value(saga)}" for saga in SAGAS), " END"))
+    return "".join(
+        ("CASE r.saga", *(f" WHEN '{saga.name}' THEN {value(saga)}" for saga in _FULFILLING), " END")
+    )
 
 
 _EFFECTS = """
@@ -158,7 +162,8 @@ _FIRST_DELIVERIES = """
 _STREAM = f"""
     CREATE TEMP TABLE audit_stream_log AS
     SELECT coalesce(l.pos, s.pos) AS pos, s.place IS NOT NULL AS in_stream, l.pos IS NOT NULL AS in_log,
-        coalesce((l.id, l.type, l.sequence) = (s.id, s.type, s.sequence), false) AS same,
+        coalesce((l.id, l.sequence) = (s.id, s.sequence) AND (l.type = s.type OR s.type = '{EventType.WITHHELD}'
+            AND EXISTS (SELECT FROM dead_letters d WHERE (d.sink, d.pos) = (m.sink, l.pos))), false) AS same,
         l.pos <= m.published AND l.at > m.began - make_interval(secs => {REPUBLISHED_AFTER_LOSS.total_seconds()})
             AND (b.entries < m.max_entries OR l.pos > b.first) AS must_be_in_stream,
         s.pos < kept.first AS before_log

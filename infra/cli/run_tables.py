@@ -149,7 +149,8 @@ def _state(run: Document) -> str:
 
 def _money(each: Document) -> str:
     doubt = f" ({each['in_doubt']} in doubt)" if float(each["in_doubt"]) else ""
-    return f"{each['held']} {each['currency'] or ''}{doubt}".strip()
+    owed = f" ({each['owed']} to be given back)" if float(each["owed"]) else ""
+    return f"{each['held']} {each['currency'] or ''}{doubt}{owed}".strip()
 
 
 def _next(told: Document) -> str:

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from app.deliveries import service as deliveries
 from app.deliveries import watch
-from app.orders import service
-from app.orders.service import Rerouting
+from app.orders import rerouting
+from app.orders.rerouting import Rerouting
 from app.runs.model import DONE, Member, Outcomes
 from sagas.definition import Call, Result
 from sagas.ports import Ports
@@ -30,7 +30,7 @@ def tell(ports: Ports, _call: Call, members: Sequence[Member]) -> Result:
 
 def stays(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -> None:
     """Leave the orders with their partner; one who keeps what he should give back is a person's business."""
-    service.end_rerouting(connection, list(failures))
+    rerouting.leave(connection, list(failures))
     kept = [run_id for run_id, failure in failures.items() if failure["code"] == PARTNER_KEEPS]
     deliveries.note_kept(connection, kept)
 
@@ -41,7 +41,7 @@ def _record(
     connection: Connection,
     outcomes: Outcomes,
 ) -> Outcomes:
-    service.reroute(connection, reroutings)
+    rerouting.promise(connection, reroutings)
     watch.begin(connection, [(r.order_id, r.partner, r.eta) for r in reroutings], silence_s)
     return outcomes
 

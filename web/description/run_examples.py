@@ -43,7 +43,7 @@ PARKED: dict[str, Any] = {
             "last_seen": "2026-11-23T09:31:44.020000Z",
             "sample": TRACKING_ID,
             "holds": 12,
-            "money": [{"currency": "BHD", "held": "82.800", "in_doubt": "0"}],
+            "money": [{"currency": "BHD", "held": "82.800", "in_doubt": "0", "owed": "0"}],
         }
     ]
 }

@@ -37,6 +37,7 @@ class Book:
     """What really happened, at all providers that share it, in its order."""
 
     effects: list[Effect] = field(default_factory=list)
+    amounts: dict[str, str] = field(default_factory=dict)  # by key, of what was paid
 
     def standing(self, resource: str | None = None) -> list[str]:
         """The keys whose effect stands."""
@@ -108,6 +109,8 @@ class FakeProvider:
     def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
         self._happen("before do")
         late = {r.key for r in requests if r.not_after <= datetime.now(UTC)}
+        for request in requests:
+            self.book.amounts[request.key] = str(request.body.get("amount"))
         answers = [self._do(resource, request.key, late) for request in requests]
         self._happen("after do")
         return answers
