@@ -93,7 +93,8 @@ _TABLES = (
     FROM history CROSS JOIN LATERAL (SELECT (ms / 900000) * 900 AS w) windows""",
     """CREATE TEMP TABLE history_later ON COMMIT DROP AS SELECT id, run_id, cohort,
         ((ms + 1000) << 21) | (i & 2097151) AS later, at + interval '1 s' AS at,
-        i % 20 = 14 AS cancels, CASE i % 20 WHEN 14 THEN amount ELSE round(amount / 2, 3) END AS given FROM history WHERE i % 20 IN (13, 14)""",
+        i % 20 = 14 AS cancels, CASE i % 20 WHEN 14 THEN amount ELSE round(amount / 2, 3) END AS given
+    FROM history WHERE i % 20 IN (13, 14)""",
     """INSERT INTO runs (id, order_id, tenant_id, saga, version, state, stage, generation, gated, done, touched, lane,
         due_at, not_after, updated_at)
     SELECT later, id, 'default', CASE WHEN cancels THEN 'cancel-confirmed-order' ELSE 'refund-order' END, 1, 'e',
