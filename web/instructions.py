@@ -67,9 +67,13 @@ class ActOnRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dry_run: bool = False
 
     def instruction(self, act: Act, caller: Principal) -> Instruction:
-        who = f"{caller.key_prefix}/{self.operator}" if self.operator else caller.key_prefix
         return Instruction(
-            act=act, who=who, why=self.reason, step=self.step, confirm=self.confirm, dry_run=self.dry_run
+            act=act,
+            who=who(caller, self.operator),
+            why=self.reason,
+            step=self.step,
+            confirm=self.confirm,
+            dry_run=self.dry_run,
         )
 
 
@@ -87,6 +91,11 @@ class ActOnRuns(ActOnRun, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 SCHEMAS = (ActOnRun, ActOnRuns)
+
+
+def who(caller: Principal, operator: str | None) -> str:
+    """How the log of acts names who acts: by the key, and by the person if one is named."""
+    return f"{caller.key_prefix}/{operator}" if operator else caller.key_prefix
 
 
 def read(form: type[T]) -> T:

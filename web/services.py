@@ -12,6 +12,7 @@ from app.orders.views import OrderFilter, OrderPage, OrderView, Position, Timeli
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory
 from sagas.delivery_desk import Marked, Rerouted, Settled
 from sagas.operations import Instruction
+from sagas.wishes import Refunding, RefundWish
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class RunDesk(Protocol):
     def parked(self, tenant_id: str) -> list[ParkedGroup]: ...
 
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted: ...
+
+    def refund(self, tenant_id: str, order_id: str, wish: RefundWish) -> Refunding: ...
 
     def act_on_all(
         self,

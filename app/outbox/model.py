@@ -24,6 +24,8 @@ class EventType(StrEnum):
     REROUTED = "order.rerouted"
     FAILED = "order.failed"
     CANCELLED = "order.cancelled"
+    CANCELLATION_REFUSED = "order.cancellation-refused"  # it stays as it was
+    REFUNDED = "order.refunded"
     WITHHELD = "event.withheld"  # stands where a sink refused an event, which is now among its dead letters
 
 

@@ -7,12 +7,12 @@ their own: a run's generation is its place among the runs of its order.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from app import errors
+from app import errors, time_ids
 from app.database import ids, rows
 from app.orders.model import Status
 from app.runs import cohorts
@@ -71,6 +71,24 @@ class Before:
 
     under_way: bool
     status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """
+    One of an order's follow-ups.
+
+    :param act: what was asked for, as its `asked` says; None if it does not
+    """
+
+    run_id: int
+    act: str | None
+    state: RunState
+    failure: Mapping[str, Any] | None
+
+    @property
+    def asked_at(self) -> datetime:
+        return time_ids.made_at(self.run_id)
 
 
 class RunUnderWay(errors.Conflict):
@@ -135,6 +153,18 @@ def asked(connection: Connection, run_ids: Sequence[int]) -> dict[int, Mapping[s
         {"ids": ids(run_ids)},
     )
     return {row.run_id: row.asked for row in result}
+
+
+def of_order(connection: Connection, order_id: str) -> list[Past]:
+    """All of the order's follow-ups, oldest first."""
+    result = connection.execute(
+        text(
+            "SELECT r.id AS run_id, f.asked ->> 'act' AS act, r.state, r.failure "
+            "FROM follow_ups f JOIN runs r ON r.id = f.run_id WHERE f.order_id = :order ORDER BY f.nth"
+        ),
+        {"order": order_id},
+    )
+    return [Past(**{**row._mapping, "state": RunState(row.state)}) for row in result]
 
 
 def with_key(connection: Connection, order_id: str, key: str) -> tuple[int, Mapping[str, Any]] | None:

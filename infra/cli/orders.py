@@ -1,15 +1,18 @@
-"""submit, status, trace: single orders."""
+"""submit, status, trace, cancel, refund: single orders."""
 
+import getpass
 import json
 import re
 import sys
 import time
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from app import database, errors
+from app.orders.views import Wish
 from infra import running
 from infra.cli import picture, story
 from infra.client.rest import Client, Refused
@@ -34,7 +37,7 @@ class NoSuchOrder(errors.NotFound):
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (submit, status, trace):
+    for command in (submit, status, trace, cancel, refund):
         app.command()(command)
 
 
@@ -62,7 +65,7 @@ def status(
         shown = json.dumps(order, indent=2) if not watch else _line(order)
         if shown != last:
             print(shown, flush=True)
-        if not watch or order["status"] not in _UNDER_WAY:
+        if not watch or _settled(order):
             return
         last = shown
         time.sleep(WATCH_EVERY_S)
@@ -81,25 +84,62 @@ def trace(order_id: _Id) -> None:
     Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH).print(picture.of(told))
 
 
+def cancel(order_id: _Id) -> None:
+    """Wish an order cancelled; once it was promised, its delivery partner must give it back."""
+    _of_order(order_id, lambda: _client().cancel(order_id))
+    print(f"asked for: uoop status --watch {order_id}")
+
+
+def refund(
+    order_id: _Id,
+    why: Annotated[str, typer.Option("--why", help="Kept with the refund.")],
+    amount: Annotated[
+        str | None, typer.Option("--amount", help="In the order's currency; without it, all that is left.")
+    ] = None,
+) -> None:
+    """Give money back of what was captured."""
+    wish = {"reason": why, "operator": getpass.getuser(), **({} if amount is None else {"amount": amount})}
+    key = f"refund-{time.time_ns():x}"
+    told = _of_order(order_id, lambda: _client().refund(order_id, wish, key=key))
+    print(f"{told['amount']} {told['currency']} are given back, {told['remaining']} are left")
+    print(f"asked for: uoop runs show {told['run_id']}")
+
+
 def _client() -> Client:
     return Client.of(running.connected(Settings.load()))
 
 
 def _order(client: Client, order_id: str) -> dict[str, object]:
+    order: dict[str, object] = _of_order(order_id, lambda: client.order(order_id))
+    return order
+
+
+def _of_order(order_id: str, ask: Callable[[], Any]) -> Any:
+    """:raises NoSuchOrder: if the API does not know it"""
     if not _TRACKING_ID.fullmatch(order_id):
         raise NoSuchOrder(order_id=order_id)
     try:
-        order: dict[str, object] = client.order(order_id)
+        return ask()
     except Refused as error:
         if error.data["status"] == 404:
             raise NoSuchOrder(order_id=order_id) from None
         raise
-    return order
+
+
+def _settled(order: dict[str, object]) -> bool:
+    cancellation = order["cancellation"]
+    under_way = isinstance(cancellation, dict) and cancellation["state"] == Wish.UNDER_WAY
+    return order["status"] not in _UNDER_WAY and not under_way
 
 
 def _line(order: dict[str, object]) -> str:
     parts = [order["status"], order["stage"], order["partner"] and f"partner {order['partner']}"]
-    failure = order["failure"]
+    failure, cancellation, refunded = order["failure"], order["cancellation"], order["refunded"]
     if isinstance(failure, dict):
         parts.append(failure["reason"])
+    if isinstance(cancellation, dict):
+        parts.append(f"cancellation {cancellation['state']}")
+        parts.append(cancellation["reason"])
+    if isinstance(refunded, dict):
+        parts.append("{amount} of {total} {currency} given back".format_map(refunded))
     return "  ".join(str(part) for part in parts if part)

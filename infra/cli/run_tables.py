@@ -12,10 +12,13 @@ Document = Mapping[str, Any]
 
 def runs(found: Sequence[Document]) -> RenderableType:
     """A list of runs, a line each."""
-    table = _table("tracking id", "state", "step", "code", "try", "order", "customer", "partner", "updated")
+    table = _table(
+        "tracking id", "saga", "state", "step", "code", "try", "order", "customer", "partner", "updated"
+    )
     for run in found:
         table.add_row(
             run["tracking_id"],
+            run["saga"],
             _state(run),
             run["step"] or "",
             run["code"] or "",

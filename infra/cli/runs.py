@@ -71,13 +71,14 @@ def list_runs(
     external: _External = None,
     saga: _Saga = None,
     older_than: _Older = None,
+    order: Annotated[str | None, typer.Option("--order", metavar="ID", help="All runs of one order.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100)] = 50,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where a list has ended.")] = None,
     as_json: _Json = False,
 ) -> None:
     """List runs, newest first."""
     wanted = _filter(state, at, code, customer, partner, external, saga, older_than)
-    more: dict[str, object] = {} if cursor is None else {"cursor": cursor}
+    more = {name: value for name, value in (("cursor", cursor), ("tracking_id", order)) if value is not None}
     told = _client().runs({**wanted, "limit": limit, **more})
     _print(told, run_tables.runs(told["runs"]), as_json=as_json)
     if told["next_cursor"] and not as_json:

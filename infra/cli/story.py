@@ -1,13 +1,14 @@
 """What happened to one order, from Postgres: the truth also while the API is away."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from app.orders.model import Status
+from app.runs import follow_ups
 from app.runs import queries as runs
 from app.runs.queries import Standing, StepRecord
 from sagas.all import SAGAS
@@ -16,10 +17,10 @@ from sagas.all import SAGAS
 @dataclass(frozen=True, slots=True)
 class Story:
     """
-    One order and the steps of its run, oldest first.
+    One order and the steps of its runs, oldest first.
 
-    :param standing: None if the order has no run, as migrated ones
-    :param steps: names of the saga's steps, by number
+    :param standing: where its present run stands; None if the order has no run, as migrated ones
+    :param steps: names of the steps, those of one run's saga after those of the run before; records count in them
     """
 
     order_id: str
@@ -43,10 +44,17 @@ def of(connection: Connection, order_id: str) -> Story | None:
     ).one_or_none()
     if row is None:
         return None
-    standing = runs.standing(connection, row.run_id) if row.run_id else None
-    steps = SAGAS.get(standing.saga, standing.version).steps if standing else ()
-    records = runs.story(connection, row.run_id) if standing else []
-    names = [step.name for step in steps]
+    later = [run.run_id for run in follow_ups.of_order(connection, row.id)]
+    found = [runs.standing(connection, run_id) for run_id in (row.run_id, *later) if run_id]
+    standings = [standing for standing in found if standing]
+    names: list[str] = []
+    records: list[StepRecord] = []
+    for standing in standings:
+        records += [
+            replace(record, step=len(names) + record.step)
+            for record in runs.story(connection, standing.run_id)
+        ]
+        names += [step.name for step in SAGAS.get(standing.saga, standing.version).steps]
     return Story(
         row.id,
         Status(row.status),
@@ -54,7 +62,7 @@ def of(connection: Connection, order_id: str) -> Story | None:
         row.failure,
         row.created_at,
         row.updated_at,
-        standing,
+        standings[-1] if standings else None,
         names,
         records,
     )

@@ -81,6 +81,16 @@ class Client:
     def order(self, tracking_id: str) -> Any:
         return self._ask("GET", f"/v1/orders/{tracking_id}")
 
+    def cancel(self, tracking_id: str) -> Any:
+        """Wish an order cancelled; told again it stays one wish."""
+        return self._ask("POST", f"/v1/orders/{quote(tracking_id, safe='')}/cancel")
+
+    def refund(self, tracking_id: str, wish: Mapping[str, object], *, key: str) -> Any:
+        """Give money back; sent again with the same key, it stays one refund. Needs a key of scope ops."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        path = f"/v1/ops/orders/{quote(tracking_id, safe='')}/refund"
+        return self._ask("POST", path, json.dumps(wish).encode(), headers)
+
     def runs(self, wanted: Mapping[str, object]) -> Any:
         """Runs that fit, newest first; needs a key of scope ops, as all that follows."""
         return self._ask("GET", f"{RUNS}?{urlencode(wanted)}")

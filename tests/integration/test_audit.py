@@ -28,6 +28,8 @@ EVERYTHING = 1 << 62
 CONFIRMED = "(SELECT id FROM uoop_orders WHERE partner = 'swift' ORDER BY id LIMIT 1)"
 POOLED = "(SELECT id FROM uoop_orders WHERE partner = 'own-fleet' ORDER BY id LIMIT 1)"
 DELIVERED = "(SELECT id FROM uoop_orders WHERE status = 'DELIVERED' ORDER BY id LIMIT 1)"
+REFUNDED = "(SELECT f.order_id FROM follow_ups f JOIN runs r ON r.id = f.run_id WHERE r.saga = 'refund-order' LIMIT 1)"
+RECALLED = "(SELECT id FROM uoop_orders WHERE status = 'CANCELLED' ORDER BY id LIMIT 1)"
 FAILED = "(SELECT id FROM uoop_orders WHERE failure ->> 'code' = 'no-available-partner' ORDER BY id LIMIT 1)"
 
 
@@ -252,6 +254,44 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         ["UPDATE executions SET finished_at = NULL WHERE step = 5"],
     ),
     (
+        "a follow-up bears another number than its run",
+        {"run-has-order", "refund-wanted", "refund-agrees"},
+        ["UPDATE follow_ups SET nth = 2 WHERE order_id = " + REFUNDED],
+    ),
+    (
+        "a follow-up is unknown to its order",
+        {"run-has-order"},
+        ["UPDATE uoop_orders SET follow_ups = NULL WHERE id = " + REFUNDED],
+    ),
+    (
+        "a refund is told that was never given",
+        {"refund-agrees"},
+        [
+            "INSERT INTO refunds (run_id, order_id, amount) SELECT run_id + 1, order_id, 1 FROM refunds "
+            f"WHERE order_id = {REFUNDED}",
+            "INSERT INTO follow_ups (run_id, order_id, nth, asked) SELECT id + 1, order_id, 2, '{}' FROM runs "
+            f"WHERE generation = 1 AND order_id = {REFUNDED}",
+            "INSERT INTO runs (id, order_id, tenant_id, saga, version, state, generation, lane, due_at, not_after, "
+            "updated_at) SELECT id + 1, order_id, tenant_id, saga, version, 'e', 2, lane, due_at, not_after, "
+            f"updated_at FROM runs WHERE generation = 1 AND order_id = {REFUNDED}",
+            f"UPDATE uoop_orders SET follow_ups = 2 WHERE id = {REFUNDED}",
+        ],
+    ),
+    ("a refund is not told", {"refund-agrees"}, [f"DELETE FROM refunds WHERE order_id = {REFUNDED}"]),
+    (
+        "an order was cancelled though no run has taken it back",
+        {"run-agrees", "failed-undone", "failed-nets-to-zero", "captured-amount"},
+        [
+            'UPDATE runs SET failure = \'{"code": "partner-keeps-order"}\' WHERE generation = 1 AND order_id = '
+            + RECALLED
+        ],
+    ),
+    (
+        "a cancelled order keeps its place",
+        {"hold-follows-run", "failed-holds-nothing", "ledger-agrees"},
+        [f"UPDATE capacity_holds SET released_at = NULL WHERE order_id = {RECALLED}"],
+    ),
+    (
         "an event is still in the inbox",
         {"inbox-empty", "order-sequence", "last-event-agrees"},
         [
@@ -414,6 +454,12 @@ def _rerouted_to(partner: str) -> Edit:
     return edit
 
 
+def _unwanted_refund(lines: list[list[str]], order: str) -> None:
+    line = list(_of(lines, order, "captures", "do"))
+    line[2], line[3], line[7] = "refunds", f"{order}:refund-payment:1", "77.000"
+    lines.append(line)
+
+
 AT_THE_PROVIDERS: list[tuple[str, set[str], str, Edit]] = [
     ("an effect for nobody", {"effect-has-order"}, CONFIRMED, _again("placements", order="nobody", key="x")),
     (
@@ -454,6 +500,21 @@ AT_THE_PROVIDERS: list[tuple[str, set[str], str, Edit]] = [
     ("another amount captured", {"confirmed-captured", "captured-amount"}, CONFIRMED, _amount("captures")),
     ("money held for a failed order", {"failed-nets-to-zero"}, FAILED, _without("authorizations", "undo")),
     ("a failed order still placed", {"failed-nets-to-zero"}, FAILED, _without("placements", "undo")),
+    ("a cancelled order still placed", {"failed-nets-to-zero"}, RECALLED, _without("placements", "undo")),
+    (
+        "a cancelled order still with its partner",
+        {"failed-nets-to-zero"},
+        RECALLED,
+        _without("dispatches", "undo"),
+    ),
+    (
+        "a cancelled order's money is kept",
+        {"failed-nets-to-zero", "refund-agrees"},
+        RECALLED,
+        _without("refunds", "do"),
+    ),
+    ("a refund that nobody wanted", {"refund-wanted", "refund-within-capture"}, CONFIRMED, _unwanted_refund),
+    ("another amount refunded", {"refund-agrees", "refund-within-capture"}, REFUNDED, _amount("refunds")),
 ]
 
 

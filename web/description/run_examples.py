@@ -103,3 +103,12 @@ ACTED_IN_BULK: dict[str, Any] = {
         {"code": "run-ended", "why": "Its order is FAILED.", "runs": 1, "sample": TRACKING_ID},
     ],
 }
+REFUND: dict[str, Any] = {"amount": "1.500", "reason": "The soup was cold.", "operator": "fatima"}
+REFUNDING: dict[str, Any] = {
+    "tracking_id": TRACKING_ID,
+    "run_id": RUN_ID,
+    "amount": "1.500",
+    "currency": "BHD",
+    "remaining": "5.400",
+    "replayed": False,
+}

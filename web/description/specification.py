@@ -9,7 +9,7 @@ from werkzeug.routing import BaseConverter
 
 from app.orders import document
 from app.runs.allowed import Act
-from web import deliveries, delivery_instructions, health, instructions, representations, runs
+from web import deliveries, delivery_instructions, health, instructions, refunds, representations, runs
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -86,6 +86,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
         [
             *representations.SCHEMAS,
             *runs.SCHEMAS,
+            *refunds.SCHEMAS,
             *instructions.SCHEMAS,
             *deliveries.SCHEMAS,
             *delivery_instructions.SCHEMAS,

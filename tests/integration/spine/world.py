@@ -202,7 +202,8 @@ class World:
 
     def follow_up(self, saga: Saga, *orders: str, amount: str = "1.000", waits: bool = False) -> list[int]:
         """Begin a further run on each order; their ids."""
-        asked = {"who": "tests", "why": "because", "amount": amount}
+        act = saga.name.partition("-")[0]
+        asked = {"act": act, "who": "tests", "why": "because", "amount": amount}
         wishes = [
             FollowUp(order_id=order, asked=asked, within=timedelta(hours=1), waits=waits) for order in orders
         ]

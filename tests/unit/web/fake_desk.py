@@ -4,12 +4,14 @@ import msgspec
 
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary
 from sagas.operations import Instruction
+from sagas.wishes import Refunding, RefundWish
 from web.description import run_examples as examples
 
 STORY = msgspec.convert(examples.STORY, RunStory)
 GROUP = msgspec.convert(examples.PARKED["groups"][0], ParkedGroup)
 ACTED = msgspec.convert(examples.ACTED, Acted)
 IN_BULK = msgspec.convert(examples.ACTED_IN_BULK, ActedInBulk)
+REFUNDING = msgspec.convert(examples.REFUNDING, Refunding)
 RUN = msgspec.convert(examples.RUN, RunSummary)
 
 
@@ -34,6 +36,10 @@ class Desk:
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted:
         self._note(tenant_id, name, wanted)
         return ACTED
+
+    def refund(self, tenant_id: str, order_id: str, wish: RefundWish) -> Refunding:
+        self._note(tenant_id, order_id, wish)
+        return REFUNDING
 
     def act_on_all(
         self,
