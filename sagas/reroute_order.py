@@ -45,4 +45,5 @@ REROUTE_ORDER = Saga.of(
     on_undone=tell_rerouted.stays,
     lane=FOLLOW_UP,
     needs_hold=False,
+    abandonable=True,
 )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from app.database import ids, rows
+from app.database import rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,17 @@ def promise(connection: Connection, reroutings: Sequence[Rerouting]) -> None:
     )
 
 
-def leave(connection: Connection, run_ids: Sequence[int]) -> None:
-    """The orders stay with their partner: he does not give them back."""
+def leave(connection: Connection, kept: Mapping[int, bool]) -> None:
+    """
+    End it without a new partner.
+
+    :param kept: by run id, whether the order stays with the partner that it had; else nobody has it
+    """
     connection.execute(
         text("""
-            UPDATE uoop_orders o SET rerouting = NULL FROM runs r
-            WHERE r.id = ANY(CAST(:ids AS bigint[])) AND o.id = r.order_id AND o.rerouting = r.id
+            UPDATE uoop_orders o SET rerouting = NULL, partner = CASE WHEN k.kept THEN o.partner END
+            FROM json_to_recordset(CAST(:rows AS json)) AS k(run_id bigint, kept boolean) JOIN runs r ON r.id = k.run_id
+            WHERE o.id = r.order_id AND o.rerouting = r.id
         """),
-        {"ids": ids(run_ids)},
+        {"rows": rows([{"run_id": run_id, "kept": stays} for run_id, stays in kept.items()])},
     )

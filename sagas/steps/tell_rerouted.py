@@ -13,7 +13,7 @@ from app.orders.rerouting import Rerouting
 from app.runs.model import DONE, Member, Outcomes
 from sagas.definition import Call, Result
 from sagas.ports import Ports
-from sagas.steps import dispatch_to_partner, plan_fulfilment
+from sagas.steps import dispatch_to_partner, plan_fulfilment, recall_dispatch
 
 NAME = "tell-rerouted"
 NO_COMPENSATION = "it stands after the pivot"
@@ -29,8 +29,8 @@ def tell(ports: Ports, _call: Call, members: Sequence[Member]) -> Result:
 
 
 def stays(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -> None:
-    """Leave the orders with their partner; one who keeps what he should give back is a person's business."""
-    rerouting.leave(connection, list(failures))
+    """Leave the orders with their partner if he was not recalled; one who keeps his is a person's business."""
+    rerouting.leave(connection, {run_id: f["step"] == recall_dispatch.NAME for run_id, f in failures.items()})
     kept = [run_id for run_id, failure in failures.items() if failure["code"] == PARTNER_KEEPS]
     deliveries.note_kept(connection, kept)
 

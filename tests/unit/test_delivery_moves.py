@@ -2,6 +2,7 @@
 
 import itertools
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -118,3 +119,13 @@ def test_a_partner_who_fails_is_replaced_before_the_pickup_only(
         assert decision == Decision(Fate.SUPERSEDED)
     else:
         assert decision == Decision(Fate.PARKED, code)
+
+
+def test_the_docs_show_the_table_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "delivery-life.md").read_text()
+
+    drawn = {f"    {before} --> {then}" for before, targets in MOVES.items() for then in targets}
+    told = {f"| {who} | {', '.join(reports)} |" for who, reports in MAY_REPORT.items()}
+    arrows = {line for line in page.splitlines() if "-->" in line and "[*]" not in line}
+    assert arrows == drawn
+    assert told <= set(page.splitlines())

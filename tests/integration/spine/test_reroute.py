@@ -12,9 +12,13 @@ from world import RANKING, World
 from app.deliveries import service
 from app.deliveries.model import Fate, Report, Reporter
 from app.orders.model import OrderNotFound, Status
+from app.runs.allowed import Act
 from app.runs.follow_ups import RunUnderWay
 from sagas import deliveries
+from sagas.all import SAGAS
+from sagas.cancel_confirmed_order import CANCEL_CONFIRMED_ORDER
 from sagas.delivery_desk import DeliveryDesk, MoveNotAllowed, NotBeforePickup
+from sagas.operations import Instruction, Operations
 from sagas.reroute_order import REROUTE_ORDER
 
 FIRST, SECOND, THIRD = RANKING
@@ -139,6 +143,8 @@ def test_when_nobody_is_left_it_is_parked_with_its_money(world: World) -> None:
 
     assert reroute_state(world) == ("p", "no-available-partner")
     assert standing(world) == []
+    (group,) = Operations(world.db, SAGAS, world.doorbell).parked("default")
+    assert (group.code, group.holds, group.money[0].held) == ("no-available-partner", 1, "2.750")
 
 
 def test_when_all_have_given_it_back_it_is_parked(world: World) -> None:
@@ -420,3 +426,42 @@ def test_an_operator_moves_no_order_back(world: World) -> None:
         desk(world).mark("default", order, Status.PREPARING, who="fatima", why="a mistake")
 
     assert world.one("SELECT count(*) FROM delivery_reports") == 1
+
+
+def test_a_parked_reroute_can_be_tried_again(world: World) -> None:
+    order = confirmed(world)
+    for partner in (SECOND, THIRD):
+        world.partners[partner].behave(Mood.REFUSE)
+    tell(world, order, "GIVEN_BACK")
+    world.settle()
+    world.partners[SECOND].recover()
+
+    operate(world, Act.RETRY)
+    world.settle()
+
+    assert delivery(world) == ("CONFIRMED", SECOND, False)
+    assert world.book.most_dispatches() == 1
+
+
+def test_a_parked_reroute_can_be_given_up_and_the_order_cancelled(world: World) -> None:
+    order = confirmed(world)
+    for partner in (SECOND, THIRD):
+        world.partners[partner].behave(Mood.REFUSE)
+    tell(world, order, "GIVEN_BACK")
+    world.settle()
+
+    operate(world, Act.TERMINATE)
+    given_up = delivery(world)
+    world.follow_up(CANCEL_CONFIRMED_ORDER, order)
+    world.settle()
+
+    assert given_up == ("CONFIRMED", None, False)
+    assert world.statuses() == {order: "CANCELLED"}
+    assert standing(world) == []
+
+
+def operate(world: World, act: Act) -> None:
+    """Act on the order's parked reroute."""
+    run_id = world.one("SELECT id::text FROM runs WHERE state = 'p'")
+    wanted = Instruction(act=act, who="fatima", why="a test", confirm=True)
+    Operations(world.db, SAGAS, world.doorbell).act("default", run_id, wanted)
