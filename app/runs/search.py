@@ -211,7 +211,7 @@ def parked(connection: Connection, tenant_id: str, money: Sequence[MoneySteps]) 
                     o.currency, coalesce(CAST(f.asked ->> 'amount' AS numeric), o.total_amount
                         - coalesce((SELECT sum(amount) FROM refunds x WHERE x.order_id = o.id), 0)) AS amount,
                     -- who looks for another partner has the money of the order
-                    r.done & ~r.undone & m.bits <> 0 OR r.id = o.rerouting AS held,
+                    r.done & ~r.undone & m.bits <> 0 OR coalesce(r.id = o.rerouting, false) AS held,
                     r.touched & ~r.undone & m.bits <> 0 AS perhaps,
                     r.touched & ~r.done & m.back <> 0 AS owed,
                     EXISTS (SELECT FROM capacity_holds h WHERE h.released_at IS NULL
