@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.runs.pressure import oldest_age_s
 from tasks import names
+from tasks.priorities import kept_under
 
-QUEUES = (names.STEPS, names.PARTNER, names.OPTIMIZER, names.CONTROL, names.OUTBOX)
+QUEUES = (names.STEPS, names.PARTNER, names.PATIENT, names.OPTIMIZER, names.CONTROL, names.OUTBOX)
 
 _GAUGES = """
     SELECT (SELECT count(*) FROM slots WHERE cohort_id IS NOT NULL) AS cohorts_in_flight,
@@ -75,7 +76,8 @@ class Stores(Collector):
         depths = GaugeMetricFamily("uoop_queue_depth", "Messages in a worker queue.", labels=["queue"])
         try:
             for queue in QUEUES:
-                depths.add_metric([queue], float(self._broker.llen(queue)))
+                waiting = sum(int(self._broker.llen(key)) for key in kept_under(queue))
+                depths.add_metric([queue], float(waiting))
         except redis.RedisError:
             return
         yield depths

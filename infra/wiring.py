@@ -58,20 +58,15 @@ def doorbell(settings: Settings, app: Celery) -> RedisDoorbell:
     return RedisDoorbell(redis_client(settings.cache_url.get_secret_value()), app)
 
 
-def known_providers(settings: Settings) -> registry.Registry:
-    """
-    The providers of the providers file.
-
-    :raises ProvidersFileError: if the file cannot be used, or has not one payment provider and one restaurant
-    """
-    providers = registry.load(settings.providers)
+def check_providers(settings: Settings) -> None:
+    """:raises ProvidersFileError: if the file cannot be used, or has not one payment provider and one restaurant"""
+    kinds = [config.kind for config in registry.read(settings.providers)]
     for kind in (Kind.PAYMENT, Kind.RESTAURANT):
-        if len(providers.of_kind(kind)) != 1:
+        if kinds.count(kind) != 1:
             raise registry.ProvidersFileError(
                 f"providers file {settings.providers}: needs one provider of kind {kind}, "
-                f"and has {len(providers.of_kind(kind))}"
+                f"and has {kinds.count(kind)}"
             )
-    return providers
 
 
 def services(settings: Settings, app: Celery) -> Services:
@@ -129,7 +124,8 @@ def messages_may_be_lost(settings: Settings) -> None:
 
 
 def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell) -> Ports:
-    providers = known_providers(settings)
+    check_providers(settings)
+    providers = registry.load(settings.providers, engine=db)
     delivery = providers.of_kind(Kind.DELIVERY)
     (payment,) = providers.of_kind(Kind.PAYMENT)
     (restaurants,) = providers.of_kind(Kind.RESTAURANT)

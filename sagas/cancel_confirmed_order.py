@@ -28,6 +28,7 @@ CANCEL_CONFIRMED_ORDER = Saga.of(
             recall_dispatch.recall,
             no_compensation=recall_dispatch.NO_COMPENSATION,
             queue=Queue.PARTNER,
+            retry=_PATIENT,
             give_up_code="recall-in-doubt",
         ),
         parallel(

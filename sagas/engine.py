@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -21,13 +22,13 @@ from app.doorbell import Bell, Doorbell
 from app.runs import cohorts, executions
 from app.runs.cohorts import Claimed
 from app.runs.model import (
+    PASSED,
     Cohort,
     Direction,
     LostCohort,
     Member,
     Outcome,
     StepPassed,
-    Verdict,
     is_provider_lane,
 )
 from sagas import gate, isolation, state
@@ -145,7 +146,7 @@ class Engine:
                     connection,
                     lane,
                     size=self._limits.cohort_size,
-                    itinerary=self._itinerary,
+                    itinerary=partial(self._itinerary, lane),
                     interval_s=self._limits.lane_interval_s,
                 )
             if claimed:
@@ -211,11 +212,14 @@ class Engine:
                 uses=[(name, saga.numbers[name]) for name in definition.uses],
             )
             refused: dict[int, Outcome] = {}
-            if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
-                refused = gate.close(
+            if cohort.direction is Direction.FORWARD and stage <= saga.bounded_stage:
+                refused = gate.expired(cohort, travelling)
+            if cohort.direction is Direction.FORWARD and definition.name == saga.pivot:
+                in_time = [m for m in travelling if m.run_id not in refused]
+                refused |= gate.close(
                     connection,
                     cohort,
-                    travelling,
+                    in_time,
                     needs_hold=saga.needs_hold,
                     once=definition.compensation is None,
                 )
@@ -238,7 +242,10 @@ class Engine:
         )
         crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
         result = isolation.act(
-            lambda part, sure: action(self._ports, replace(call, sure=sure), part), members, sure=call.sure
+            lambda part, sure: action(self._ports, replace(call, sure=sure), part),
+            members,
+            sure=call.sure,
+            rejects=step.rejects,
         )
         crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
         return result
@@ -258,6 +265,8 @@ class Engine:
                 connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches
             )
             outcomes = result.record(connection, result.outcomes) if result.record else result.outcomes
+            if saga.steps[step].optional and cohort.direction is Direction.FORWARD:
+                outcomes = state.leaving_out(saga.steps[step], led, members, outcomes)
             executions.finish(
                 connection,
                 cohort_id=cohort.id,
@@ -318,8 +327,8 @@ class Engine:
         with self._ports.engine.begin() as connection:
             cohorts.mark_sent(connection, claimed.id, epoch=claimed.epoch, incarnation=incarnation)
 
-    def _itinerary(self, group: Sequence[cohorts.Waiting]) -> tuple[int, ...]:
-        return state.itinerary(self._sagas.get(group[0].saga, group[0].version), group)
+    def _itinerary(self, lane: str, group: Sequence[cohorts.Waiting]) -> tuple[int, ...] | str:
+        return state.itinerary(self._sagas.get(group[0].saga, group[0].version), group, lane)
 
     def _ring(self, by_run: dict[int, dict[int, Outcome]], *, travels: bool, emitted: bool) -> None:
         failing = _somebody_fails(by_run)
@@ -342,4 +351,4 @@ class Engine:
 
 
 def _somebody_fails(by_run: dict[int, dict[int, Outcome]]) -> bool:
-    return any(o.verdict is not Verdict.DONE for outcomes in by_run.values() for o in outcomes.values())
+    return any(o.verdict not in PASSED for outcomes in by_run.values() for o in outcomes.values())

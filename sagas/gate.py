@@ -16,10 +16,16 @@ _CLOSE = text("""
                 AND h.released_at IS NULL AND h.expires_at > now())))
         RETURNING r.id
     )
-    SELECT r.id, CASE WHEN r.cancel_requested THEN 'cancelled' WHEN r.not_after <= now() THEN 'too-late'
+    SELECT r.id, CASE WHEN r.cancel_requested THEN 'cancelled' WHEN r.not_after <= now() THEN 'expired'
         ELSE 'hold-expired' END
     FROM runs r WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.id NOT IN (SELECT id FROM passed)
 """)
+
+
+def expired(cohort: Cohort, members: Sequence[Member]) -> dict[int, Outcome]:
+    """Those past their `not_after`, by run id: whatever step up to the pivot is next, nobody is called for them."""
+    late = Outcome(Verdict.REJECTED, "expired")
+    return {member.run_id: late for member in members if member.not_after <= cohort.seen_at}
 
 
 def close(

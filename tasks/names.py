@@ -11,5 +11,5 @@ WATCH_DELIVERIES = "uoop.watch-deliveries"
 RECONCILE = "uoop.reconcile"
 MAINTAIN = "uoop.maintain"
 
-STEPS, PARTNER, OPTIMIZER = "steps", "partner", "optimizer"
+STEPS, PARTNER, PATIENT, OPTIMIZER = "steps", "partner", "patient", "optimizer"
 CONTROL, OUTBOX = "control", "outbox"

@@ -34,7 +34,7 @@ REASONS: Mapping[str, str] = {
     "restaurant-refused": "The restaurant cannot take the order.",
     "no-available-partner": "No delivery partner takes the order.",
     "capacity-full": "The restaurant has no capacity left in this window.",
-    "too-late": "The order could not be fulfilled within its time.",
+    "expired": "The order could not be confirmed within its time.",
     "window-over": "The requested window is over.",
     "window-too-far": "The requested window is more than two weeks ahead.",
     "cancelled": "The order was cancelled.",
@@ -44,15 +44,17 @@ REFUSALS: Mapping[str, str] = {
     "partner-keeps-order": "The delivery partner does not give the order back.",
     "already-picked-up": "The courier has picked the order up.",
     "order-ended-meanwhile": "The order had ended before.",
-    "too-late": "It could not be asked for in time.",
+    "expired": "It could not be asked for in time.",
     "cancelled": "The wish was taken back.",
     "undone-by-operator": "The wish was taken back.",
+    "terminated": "It was given up.",
 }
 _ASKED = {"cancel": "cancellation-asked", "refund": "refund-asked"}
 _STATUS_OF = {
     (Direction.FORWARD, Verdict.DONE): "done",
     (Direction.FORWARD, Verdict.NOT_YET): "waiting",
     (Direction.FORWARD, Verdict.REJECTED): "rejected",
+    (Direction.FORWARD, Verdict.LEFT_OUT): "left-out",
     (Direction.BACKWARD, Verdict.UNDONE): "undone",
     (Direction.BACKWARD, Verdict.REJECTED): "undo-refused",
 }

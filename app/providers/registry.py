@@ -4,7 +4,7 @@ The providers file, read into configurations and adapters.
     {"providers": [
         {"name": "benefit", "kind": "payment", "url": "https://pay.example/v2", "bulk": true, "token": "..."},
         {"name": "swift", "kind": "delivery", "url": "https://swift.example", "bulk": false, "token": "...",
-         "base_fee": "0.700", "per_km": "0.100", "speed_m_per_min": 320}]}
+         "base_fee": "0.700", "per_km": "0.100", "speed_m_per_min": 320, "concurrency": 4}]}
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
+from sqlalchemy import Engine
 
 from app.providers.http import HttpProvider
+from app.providers.permits import Permits
 from app.providers.port import Kind, Provider
 
 
@@ -31,6 +33,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     :param reports: whether it tells how its deliveries go on, so that silence means something
     :param silence_s: how long after the promised time, or after the last report, nothing is made of its silence
+    :param concurrency: requests in flight to it at once, over all processes; None is no limit
     """
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -41,6 +44,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     base_fee: Decimal = Decimal(0)
     per_km: Decimal = Decimal(0)
     speed_m_per_min: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 300.0
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     reports: bool = False
     silence_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 900.0
 
@@ -75,12 +79,13 @@ class Registry:
         return tuple(provider for provider in self if provider.kind is kind)
 
 
-def load(path: Path) -> Registry:
+def load(path: Path, *, engine: Engine) -> Registry:
     """
+    :param engine: where it is counted who calls a provider that takes only so many calls at once
     :raises ProvidersFileError: as `read` does
     """
     configs = read(path)
-    return Registry(configs, {config.name: adapter(config) for config in configs})
+    return Registry(configs, {config.name: adapter(config, engine=engine) for config in configs})
 
 
 def read(path: Path) -> tuple[ProviderConfig, ...]:
@@ -102,9 +107,14 @@ def read(path: Path) -> tuple[ProviderConfig, ...]:
     return configs
 
 
-def adapter(config: ProviderConfig) -> HttpProvider:
+def adapter(config: ProviderConfig, *, engine: Engine) -> HttpProvider:
     return HttpProvider(
-        name=config.name, kind=config.kind, url=config.url, bulk=config.bulk, token=config.token
+        name=config.name,
+        kind=config.kind,
+        url=config.url,
+        bulk=config.bulk,
+        token=config.token,
+        permits=Permits(engine, config.name, most=config.concurrency) if config.concurrency else None,
     )
 
 

@@ -212,7 +212,8 @@ def compensate(run: Subject, shape: Shape) -> Subject:
     :raises RunTravelling, RunEnded, BeingUndone, PastPivot:
     """
     _forward_at_rest(run)
-    if _promised(run, shape) or (run.gated and run.state is RunState.WAITING):
+    for_good = not shape.stages[shape.pivot_stage] & shape.compensable
+    if _promised(run, shape) or (run.gated and (for_good or run.state is RunState.WAITING)):
         raise PastPivot(
             detail=f"{shape.first_of(shape.pivot_stage)} has been called, or the promise is given."
         )

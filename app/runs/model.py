@@ -37,17 +37,24 @@ class Verdict(StrEnum):
     IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
     NOT_YET = "l"  # nothing is wrong, its time has not come
     POISONED = "p"  # makes the step raise, where others pass: needs a person
+    LEFT_OUT = "o"  # did not come about, and the run goes on without: the step is optional
 
 
 FRONT = "front"
 RETRY = "retry"
 COMPENSATION = "compensation"
 FOLLOW_UP = "follow-up"  # runs on orders that were fulfilled before
+PASSED = (Verdict.DONE, Verdict.LEFT_OUT)
 
 
 def provider_lane(name: str) -> str:
     """The lane of the orders that wait for one slow or silent provider."""
     return f"provider:{name}"
+
+
+def step_lane(name: str) -> str:
+    """The one way into a step that only so many cohorts may be in, whatever their saga."""
+    return f"step:{name}"
 
 
 def isolation_lane(n: int) -> str:
@@ -100,6 +107,7 @@ class Member:
     One run in a cohort, with the columns of its order that the step reads (`given`).
 
     :param attempts: how often it has failed in the stage at which its cohort now stands
+    :param failing_since: when it first did
     """
 
     run_id: int
@@ -113,6 +121,7 @@ class Member:
     not_after: datetime
     failure: Mapping[str, Any] | None
     given: Mapping[str, Any] = field(default_factory=dict)
+    failing_since: datetime | None = None
 
     @property
     def created_at(self) -> datetime:
@@ -121,7 +130,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Runs that travel together, as one epoch's carrier sees them."""
+    """
+    Runs that travel together, as one epoch's carrier sees them.
+
+    :param seen_at: by the database's clock
+    """
 
     id: int
     epoch: int
@@ -132,6 +145,7 @@ class Cohort:
     itinerary: tuple[int, ...]
     leg: int
     members: tuple[int, ...]
+    seen_at: datetime
 
     @property
     def stage(self) -> int:
@@ -157,6 +171,7 @@ class Departure:
     lane: str = FRONT
     due_in_s: float = 0.0
     failure: Mapping[str, Any] | None = None
+    failing_since: datetime | None = None
 
     @property
     def ends_in_failure(self) -> bool:

@@ -20,6 +20,9 @@ _LOOKS = {
     Verdict.REJECTED: ("red", "rejected"),
     Verdict.UNAVAILABLE: ("yellow", "unavailable"),
     Verdict.IN_DOUBT: ("magenta", "in doubt"),
+    Verdict.NOT_YET: ("blue", "not yet"),
+    Verdict.POISONED: ("red", "poisoned"),
+    Verdict.LEFT_OUT: ("yellow", "left out"),
     None: ("blue", "running"),
 }
 _STATES = {

@@ -90,7 +90,7 @@ def settings() -> None:
 def _processes(settings: Settings) -> Sequence[Process]:
     """The platform's processes; a providers file that no worker could use is told before they start."""
     try:
-        wiring.known_providers(settings)
+        wiring.check_providers(settings)
     except ProvidersFileError as error:
         raise SettingsRefused(providers=str(error)) from error
     return processes(settings)

@@ -31,7 +31,5 @@ def _outcome(member: Member, found: Before, now: datetime) -> Outcome:
         return Outcome(Verdict.REJECTED, "already-picked-up")
     if not found.under_way:
         return DONE
-    if member.not_after <= now:
-        return Outcome(Verdict.REJECTED, "too-late")
     waited_s = (now - member.created_at).total_seconds()
     return Outcome(Verdict.NOT_YET, "not-yet", due_in_s=min(LATEST_S, max(SOONEST_S, waited_s / 4)))

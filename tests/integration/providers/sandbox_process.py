@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import create_engine
+
 from app.providers import registry
 from app.providers.port import Request
 
@@ -19,6 +21,9 @@ PROVIDERS = (
     ("dhow", "delivery", False),
 )
 LINE_FIELDS = ("seq", "provider", "resource", "key", "order", "op", "at", "amount", "currency")
+
+
+NOT_ASKED = create_engine("postgresql+psycopg2://127.0.0.1:1/none")  # nobody here limits his calls
 
 
 class SandboxProcess:
@@ -41,7 +46,7 @@ class SandboxProcess:
         ]
         (home / "providers.json").write_text(json.dumps({"providers": declared}))
         self.process: subprocess.Popen[str] | None = None
-        self.providers = registry.load(home / "providers.json")
+        self.providers = registry.load(home / "providers.json", engine=NOT_ASKED)
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "infra.sandbox", "--home", str(self.home), "--port", str(self.port)]
@@ -93,7 +98,7 @@ class SandboxProcess:
 
 
 def wanted(key: str, *, customer: str = "c-1", not_after_s: float = 60) -> Request:
-    """A request with every field that some resource wants; captures go to `ORDER:auth:1`."""
+    """A request with every field that some resource wants; captures go to `ORDER:auth:1`, refunds to `capture`."""
     order = key.partition(":")[0]
     body = {
         "order": order,
@@ -101,6 +106,7 @@ def wanted(key: str, *, customer: str = "c-1", not_after_s: float = 60) -> Reque
         "amount": "2.500",
         "currency": "BHD",
         "authorization": f"{order}:auth:1",
+        "capture": f"{order}:capture:1",
         "restaurant": "r-1",
         "items": [{"sku": "tea", "quantity": 1}],
         "pickup": {"lat": 26.2, "lng": 50.6},

@@ -183,7 +183,7 @@ def test_a_wish_that_waits_too_long_is_given_up(world: World) -> None:
     world.settle()
 
     assert world.statuses() == {order: "CONFIRMED"}
-    assert world.one("SELECT data ->> 'code' FROM outbox_in ORDER BY id DESC LIMIT 1") == "too-late"
+    assert world.one("SELECT data ->> 'code' FROM outbox_in ORDER BY id DESC LIMIT 1") == "expired"
 
 
 @pytest.mark.parametrize("mood", [Mood.LOSE_ANSWER, Mood.SILENT, Mood.UNAVAILABLE], ids=lambda m: m.name)
@@ -206,6 +206,8 @@ def test_a_partner_never_heard_of_again_leaves_the_recall_in_doubt_for_a_person(
 
     run = cancel(world, order)
     parked = world.rows("SELECT state, failure ->> 'code' FROM runs WHERE id = :id", id=run)
+    with pytest.raises(allowed.PastPivot):
+        do(world, Act.COMPENSATE, order)
     world.partners[PARTNER].recover()
     do(world, Act.RETRY, order)
     world.settle()
