@@ -2,7 +2,8 @@
 A history as the platform would have left it: orders confirmed, refused by payment, and refused by every partner.
 
 Of ten orders nine are confirmed, every fifth of them by the own fleet; of every twenty, one was refused by
-payment and one by all partners. Of those confirmed one was then refunded by half, and one cancelled. All have ended.
+payment and one by all partners. Of those confirmed one of twenty is delivered; one was refunded by half, and one
+cancelled. All have ended.
 """
 
 from collections.abc import Iterator
@@ -42,6 +43,10 @@ _ORDERS = """
         FROM (SELECT i, (extract(epoch FROM now()) * 1000)::bigint - :ago_ms + i * 1000 / :rate AS ms
             FROM generate_series(1::bigint, :orders) i) times) named
 """
+_LIFE = (
+    "CROSS JOIN (VALUES (1, 'PREPARING'), (2, 'READY_FOR_PICKUP'), (3, 'PICKED_UP'), (4, 'IN_TRANSIT'), "
+    "(5, 'DELIVERED')) life(nth, what)"
+)
 _TABLES = (
     "CREATE INDEX ON history (run_id)",
     """INSERT INTO uoop_orders (id, tenant_id, customer_id, restaurant_id, status, items, delivery_location,
@@ -126,6 +131,16 @@ _TABLES = (
         UNION ALL SELECT 0, id, 3, 'order.refunded', json_build_object('amount', given), at FROM history_later
         UNION ALL SELECT 0, id, 4, 'order.cancelled', '{"status": "CANCELLED"}', at FROM history_later WHERE cancels
         ) e""",
+    """UPDATE uoop_orders o SET status = 'DELIVERED', version = o.version + 5, updated_at = at + interval '0.9 s'
+    FROM history h WHERE h.id = o.id AND i % 20 = 8""",
+    f"""INSERT INTO delivery_reports (id, reporter, by, event_id, order_id, what, at, state)
+    SELECT run_id + nth, 'partner', partner, id || nth, id, what, at, 'a' FROM history {_LIFE} WHERE i % 20 = 8""",
+    f"""INSERT INTO outbox_log (day, pos, id, tenant_id, order_id, sequence, type, data, at)
+    SELECT last.at::date, last.pos + row_number() OVER (ORDER BY i, nth),
+        last.pos + row_number() OVER (ORDER BY i, nth),
+        'default', id, 2 + nth, 'order.' || translate(lower(what), '_', '-'), json_build_object('status', what),
+        last.at + interval '0.1 s'
+    FROM history {_LIFE} CROSS JOIN (SELECT max(pos) AS pos, max(at) AS at FROM outbox_log) last WHERE i % 20 = 8""",
     "UPDATE outbox_sequencer SET pos = (SELECT max(pos) FROM outbox_log), day = (SELECT max(day) FROM outbox_log)",
     """INSERT INTO sinks (name, pos, day) SELECT 'redis-stream', pos, day FROM outbox_sequencer""",
     """INSERT INTO deliveries (sink, first_pos, last_pos, delivered_at)

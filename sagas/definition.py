@@ -209,6 +209,7 @@ class Saga:
     :param pivot: the step from which the run only goes forward
     :param on_undone: tells the order that everything has been undone, in the transaction that ends the run
     :param lane: in which its runs begin, and wait while nothing is wrong
+    :param abandonable: whether an operator may end a run as it is past the pivot too, for another to take the order up
     :param needs_hold: whether the pivot's gate asks for held capacity
     :raises BadDefinition: if a step's options do not fit its place
     """
@@ -220,6 +221,7 @@ class Saga:
     on_undone: Callable[[Connection, Mapping[int, Mapping[str, object]]], None]
     lane: str = FRONT
     needs_hold: bool = True
+    abandonable: bool = False
 
     def __post_init__(self) -> None:
         for step in self.steps:

@@ -71,6 +71,7 @@ def shape(saga: Saga) -> Shape:
         uses=tuple(bits([saga.numbers[name] for name in step.uses]) for step in saga.steps),
         unskippable={saga.numbers[name]: reason for name, reason in why.items()},
         is_follow_up=saga.is_follow_up,
+        abandonable=saga.abandonable,
     )
 
 

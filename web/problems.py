@@ -181,6 +181,24 @@ KINDS: Mapping[str, Kind] = {
             "A later step has been called with what this step had found",
             "Re-drive from that later step, or undo the run.",
         ),
+        Kind(
+            "move-not-allowed",
+            409,
+            "The order does not move there from where it is",
+            "Orders move forward only; the detail says where it is.",
+        ),
+        Kind(
+            "not-before-pickup",
+            409,
+            "The order is not between its confirmation and its pickup",
+            "What is picked up is with its courier: speak to the partner.",
+        ),
+        Kind(
+            "run-under-way",
+            409,
+            "The order's present run has not ended",
+            "Wait until it has, or end it if it is parked.",
+        ),
         Kind("invalid-act", 422, "The instruction is not valid", "The errors point at what is wrong."),
         Kind(
             "not-confirmed",

@@ -50,12 +50,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One item's verdict; `reference` is the other side's own name for the effect."""
+    """
+    One item's verdict.
+
+    :param reference: the other side's own name for the effect
+    :param state: how far it has come with what it was asked for, in its own words; find only
+    """
 
     key: str
     verdict: Verdict
     reference: str | None = None
     reason: str | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

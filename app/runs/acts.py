@@ -1,6 +1,6 @@
 """Operators' acts on runs: the run locked, changed and written into the log of acts, in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,6 +93,20 @@ def log(connection: Connection, done: Sequence[Done], *, who: str, why: str) -> 
                 act text, step text, before jsonb, after jsonb)
         """),
         {"rows": rows([_logged(one) for one in done]), "who": who, "why": why},
+    )
+
+
+def keep_begun(
+    connection: Connection, run_id: int, act: str, *, who: str, why: str, before: Mapping[str, Any]
+) -> None:
+    """Write that an operator has begun a follow-up run; `before` tells how its order stood."""
+    connection.execute(
+        text("""
+            INSERT INTO ops_acts (tenant_id, run_id, order_id, act, who, why, before, after)
+            SELECT tenant_id, id, order_id, :act, :who, :why, CAST(:before AS jsonb),
+                jsonb_build_object('run_id', id::text, 'saga', saga) FROM runs WHERE id = :id
+        """),
+        {"id": run_id, "act": act, "who": who, "why": why, "before": rows(before)},
     )
 
 

@@ -9,7 +9,8 @@ compensate   before the pivot   -              before the pivot       -
 cancel       before its gate    sets a flag    before its gate        -
 terminate    not yet promised   -              not yet promised       -
 
-Of a follow-up, a run on an order that was promised before, "promised" means that its own pivot has happened.
+Of a follow-up, a run on an order that was promised before, "promised" means that its own pivot has happened; one
+that has left its order without a partner may be ended even then, so that another run can take the order up.
 A travelling run is moved by its cohort only; it waits again, or ends, within seconds.
 """
 
@@ -79,6 +80,7 @@ class Shape:
     :param uses: by step, bit set of the earlier steps on whose outcome it builds
     :param unskippable: by step, why it cannot be left out
     :param is_follow_up: whether its runs act on orders that were promised before
+    :param abandonable: whether a run may be ended as it is past its pivot too
     """
 
     names: tuple[str, ...]
@@ -88,6 +90,7 @@ class Shape:
     uses: tuple[int, ...]
     unskippable: Mapping[int, str]
     is_follow_up: bool = False
+    abandonable: bool = False
 
     def stage_of(self, step: int) -> int:
         return next(n for n, steps in enumerate(self.stages) if steps >> step & 1)
@@ -242,7 +245,7 @@ def terminate(run: Subject, shape: Shape) -> Subject:
     """
     _at_rest(run)
     promised = _promised(run, shape) if shape.is_follow_up else run.order_status is not Status.PENDING
-    if promised:
+    if promised and not shape.abandonable:
         raise PastPivot(detail=f"The order is {run.order_status}: skip the step that cannot be done.")
     failure = {**_reason("terminated", run, shape), "compensated": False}
     return replace(run, state=RunState.ENDED, failure=failure)

@@ -226,9 +226,12 @@ def parked(connection: Connection, tenant_id: str | None, money: Sequence[MoneyS
                 SELECT r.id, r.order_id, r.saga, {_PARKED_STEP} AS step, {_PARKED_CODE} AS code, r.updated_at,
                     o.currency, coalesce(CAST(f.asked ->> 'amount' AS numeric), o.total_amount
                         - coalesce((SELECT sum(amount) FROM refunds x WHERE x.order_id = o.id), 0)) AS amount,
-                    r.done & ~r.undone & m.bits <> 0 AS held, r.touched & ~r.undone & m.bits <> 0 AS perhaps,
+                    -- who looks for another partner has the money of the order
+                    r.done & ~r.undone & m.bits <> 0 OR coalesce(r.id = o.rerouting, false) AS held,
+                    r.touched & ~r.undone & m.bits <> 0 AS perhaps,
                     r.touched & ~r.done & m.back <> 0 AS owed,
-                    EXISTS (SELECT FROM capacity_holds h WHERE h.run_id = r.id AND h.released_at IS NULL) AS place
+                    EXISTS (SELECT FROM capacity_holds h WHERE h.released_at IS NULL
+                        AND h.run_id = CASE WHEN r.id = o.rerouting THEN o.run_id ELSE r.id END) AS place
                 FROM runs r JOIN uoop_orders o ON o.id = r.order_id
                 LEFT JOIN follow_ups f ON f.run_id = r.id
                 LEFT JOIN json_to_recordset(CAST(:money AS json))

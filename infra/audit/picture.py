@@ -4,9 +4,9 @@ The pictures that the checks look at: one row per order, from one snapshot of Po
 `now()` is when the snapshot was taken, after the other stores were read. The ledger keeps expiries in whole
 seconds: `unexpired` leaves a margin, and what expires within it is not compared.
 
-`settled` says that the order had come to its end before the other stores were read, so that they must know all
-of it; `still` the same of its runs, which must not be moving either. `wavering` is an order that a run is about to
-cancel after its promise, `recalled_later` one that it has cancelled.
+`settled` says that the order had come to its end, and was not on its way to another partner, before the other stores
+were read, so that they must know all of it; `still` the same of its runs, which must not be moving either.
+`wavering` is an order that a run is about to cancel after its promise, `recalled_later` one that it has cancelled.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,8 @@ from sqlalchemy import Connection, text
 
 from app import time_ids
 from app.capacity.model import WINDOW_S
+from app.deliveries.model import MOVES
+from app.orders.model import Status
 from app.outbox.model import EventType
 from app.outbox.relay import REPUBLISHED_AFTER_LOSS
 from app.partitions import TABLES
@@ -25,7 +27,9 @@ from sagas.refund_order import REFUND_ORDER
 from sagas.steps import release_capacity
 
 _RETENTION = {table.table: table.retention for table in TABLES}
-_SILENT = f"('{EventType.REFUNDED}', '{EventType.CANCELLATION_REFUSED}')"  # they tell no new status
+_SILENT = (
+    f"('{EventType.REFUNDED}', '{EventType.CANCELLATION_REFUSED}', '{EventType.REROUTED}')"  # no new status
+)
 _CANCEL = CANCEL_CONFIRMED_ORDER
 _FULFILLING = [saga for saga in SAGAS if not saga.is_follow_up]
 (_RESERVE,) = {saga.numbers["reserve-capacity"] for saga in _FULFILLING}
@@ -36,6 +40,12 @@ def _by_saga(value: Callable[[Saga], int]) -> str:
     return "".join(
         ("CASE r.saga", *(f" WHEN '{saga.name}' THEN {value(saga)}" for saga in _FULFILLING), " END")
     )
+
+
+def _allowed_moves() -> str:
+    """Pairs of statuses, as SQL."""
+    moves = [(Status.PENDING, Status.CONFIRMED), *((a, b) for a, targets in MOVES.items() for b in targets)]
+    return ", ".join(f"('{before}', '{after}')" for before, after in moves)
 
 
 _EFFECTS = """
@@ -147,7 +157,7 @@ _ORDERS = f"""
     SELECT coalesce(o.id, e.order_id) AS order_id, o.id IS NOT NULL AS known, o.tenant_id, o.restaurant_id, o.status,
         o.status IN ('FAILED', 'CANCELLED') AS undone_order, o.total_amount, o.currency, o.partner, o.version,
         o.run_id, o.failure, o.created_at,
-        o.status <> 'PENDING' AND o.updated_at <= m.began AS settled,
+        o.status <> 'PENDING' AND o.updated_at <= m.began AND o.rerouting IS NULL AS settled, o.rerouting,
         o.created_at > now() - make_interval(secs => {_RETENTION["runs"].total_seconds()}) AS kept,
         r.id IS NOT NULL AND r.tenant_id = o.tenant_id AS has_run, r.state, r.direction, r.stage, r.gated,
         r.done, r.touched, r.undone, r.not_after, r.failure AS run_failure,
@@ -211,6 +221,17 @@ _SLOTS = """
         regexp_replace(coalesce(t.slot, l.slot), '^[^/]*/(.*)/[0-9]+$', '\\1'))
     CROSS JOIN audit_moment m
 """
+# Each move of a delivery with the status before it, and whether the table allows it.
+_MOVES = f"""
+    CREATE TEMP TABLE audit_moves AS SELECT order_id, (before, status) IN ({_allowed_moves()}) AS allowed FROM (
+        SELECT order_id, status, lag(status) OVER (PARTITION BY order_id ORDER BY sequence) AS before FROM (
+            SELECT order_id, sequence, CASE type WHEN '{EventType.ACCEPTED}' THEN 'PENDING'
+                ELSE translate(upper(substr(type, 7)), '-', '_') END AS status
+            FROM (SELECT order_id, sequence, type FROM outbox_log
+                UNION ALL SELECT order_id, sequence, type FROM outbox_in) events WHERE type NOT IN {_SILENT}
+        ) told
+    ) moves WHERE before IS NOT NULL AND status IN ({", ".join(f"'{status}'" for status in MOVES)})
+"""
 # The relay goes forward over events: one is first delivered by what reaches beyond all that was delivered before.
 _FIRST_DELIVERIES = """
     CREATE TEMP TABLE audit_first_deliveries AS
@@ -250,6 +271,7 @@ ORDERS = (
 )
 EVENTS = (
     _EVENTS,
+    _MOVES,
     "ANALYZE audit_events",
     _TOLD,
     _FIRST_DELIVERIES,

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from app import errors
 from infra.cli import (
     audit,
+    deliveries,
     demo,
     differences,
     events,
@@ -35,6 +36,7 @@ runs.register(app)
 reconcile.register(app)
 differences.register(app)
 pauses.register(app)
+deliveries.register(app)
 audit.register(app)
 events.register(app)
 sagas.register(app)

@@ -139,6 +139,31 @@ def acted_in_bulk(told: Document) -> RenderableType:
     return Text("\n".join(lines))
 
 
+def reports(found: Sequence[Document]) -> RenderableType:
+    """What was reported of deliveries, a line each."""
+    table = _table("report", "at", "tracking id", "what", "by", "fate", "reason")
+    for each in found:
+        table.add_row(
+            each["report_id"],
+            _moment(each["at"]),
+            each["tracking_id"],
+            each["what"],
+            f"{each['reporter']} {each['by']}",
+            each["fate"],
+            each["reason"] or "",
+        )
+    return table
+
+
+def parked_reports(groups: Sequence[Document]) -> RenderableType:
+    """Reports that wait for a person."""
+    table = _table("reports", "reason", "by", "sample")
+    for group in groups:
+        by = f"{group['reporter']} {group['by']}"
+        table.add_row(str(group["reports"]), group["reason"], by, group["sample"])
+    return table
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for column in columns:

@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_runs)
     group.command()(show)
     group.command()(parked)
+    group.command()(reroute)
     for act in Act:
         group.command(act.value, help=_HELP[act])(_command(act))
     app.add_typer(group, name="runs")
@@ -100,6 +101,16 @@ def parked(as_json: _Json = False) -> None:
     if paused:
         shown += ["", run_tables.paused(paused)]
     show_told({**told, "pauses": paused}, Group(*shown), as_json=as_json)
+
+
+def reroute(
+    order: Annotated[str, typer.Argument(metavar="ID", help="Tracking id.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log of acts.")],
+    as_json: _Json = False,
+) -> None:
+    """Give an order to another partner, before it is picked up."""
+    told = desk_client().reroute_order(order, {"reason": reason, "operator": getpass.getuser()})
+    show_told(told, f"run {told['run_id']} finds {told['tracking_id']} another partner", as_json=as_json)
 
 
 def _command(act: Act) -> Callable[..., None]:

@@ -15,6 +15,8 @@ from infra.settings import Settings
 RUNS = "/v1/ops/runs"
 DIFFERENCES = "/v1/ops/differences"
 PAUSES = "/v1/ops/pauses"
+REPORTS = "/v1/ops/reports"
+OPS_ORDERS = "/v1/ops/orders"
 ASK_WITHIN_S = 15.0
 GIVE_UP_AFTER_S = 60.0
 AGAIN_AFTER_S = 0.5
@@ -131,6 +133,25 @@ class Client:
     def switch(self, kind: str, name: str, act: str, instruction: Mapping[str, object]) -> Any:
         """Pause or resume; needs a key of scope admin."""
         return self._tell(f"{PAUSES}/{kind}/{quote(name, safe='')}/{act}", instruction)
+
+    def reports(self, wanted: Mapping[str, object]) -> Any:
+        """What was reported of deliveries, newest first."""
+        return self._ask("GET", f"{REPORTS}?{urlencode(wanted)}")
+
+    def parked_reports(self) -> Any:
+        return self._ask("GET", f"{REPORTS}/parked")
+
+    def settle_reports(self, instruction: Mapping[str, object]) -> Any:
+        """Take parked reports up again, or leave them alone for good."""
+        return self._tell(f"{REPORTS}/settle", instruction)
+
+    def mark_order(self, order_id: str, instruction: Mapping[str, object]) -> Any:
+        """Move an order by hand."""
+        return self._tell(f"{OPS_ORDERS}/{quote(order_id, safe='')}/reports", instruction)
+
+    def reroute_order(self, order_id: str, instruction: Mapping[str, object]) -> Any:
+        """Give an order to another partner."""
+        return self._tell(f"{OPS_ORDERS}/{quote(order_id, safe='')}/reroute", instruction)
 
     def _tell(self, path: str, document: Mapping[str, object]) -> Any:
         return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})

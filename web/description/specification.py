@@ -10,7 +10,17 @@ from werkzeug.routing import BaseConverter
 from app.orders import document
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
-from web import differences, health, instructions, pauses, refunds, representations, runs
+from web import (
+    deliveries,
+    delivery_instructions,
+    differences,
+    health,
+    instructions,
+    pauses,
+    refunds,
+    representations,
+    runs,
+)
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -100,6 +110,8 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *refunds.SCHEMAS,
             *pauses.SCHEMAS,
             *instructions.SCHEMAS,
+            *deliveries.SCHEMAS,
+            *delivery_instructions.SCHEMAS,
             *health.SCHEMAS,
             Problem,
         ],

@@ -93,6 +93,7 @@ class FakeProvider:
         self._hooks: list[tuple[str, Callable[[], object]]] = []
         self._on_their_way: list[tuple[str, str]] = []
         self._lock = threading.Lock()
+        self.tells: dict[str, str] = {}  # how far it has come with what it was asked for, by key
         self.chance: Callable[[str], Mood | None] = lambda _: None
 
     def behave(
@@ -258,7 +259,7 @@ class FakeProvider:
                 return Answer(key, Verdict.IN_DOUBT)
             state = self._states.get((resource, key))
             table = {None: Verdict.UNKNOWN, "done": Verdict.DONE, "undone": Verdict.UNDONE}
-            return Answer(key, table[state], reference=key)
+            return Answer(key, table[state], reference=key, state=self.tells.get(key))
 
     def _mood(self, op: str, resource: str, key: str) -> Mood | None:
         order_id = key.split(":", maxsplit=1)[0]

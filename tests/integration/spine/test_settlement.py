@@ -22,6 +22,7 @@ from app.settlement.service import NoSuchProvider, Settlement
 from infra.settlement_gauges import Differing
 from sagas.all import SAGAS
 from sagas.operations import Instruction, Operations
+from sagas.reroute_order import REROUTE_ORDER
 from sagas.settlement import BOOKS, UNDOABLE
 
 FIRST, SECOND, THIRD = RANKING
@@ -270,34 +271,22 @@ def test_an_order_that_moves_while_it_is_asked_for_is_no_difference(world: World
     assert compare(world, provider="benefit") == []
 
 
-def test_a_later_run_that_dispatched_anew_stands_instead(world: World) -> None:
+def test_a_rerouted_order_stands_with_its_new_partner(world: World) -> None:
     (order,) = fulfilled(world)
-    old, new = f"{order}:dispatch-to-partner:{FIRST}:0", f"{order}:dispatch-to-partner:{SECOND}:1"
-    world.sql(
-        "INSERT INTO runs (id, order_id, tenant_id, saga, version, state, generation, done, touched, lane, due_at, "
-        "not_after) SELECT id + 1, order_id, tenant_id, saga, version, 'e', 1, :bit, :bit, lane, due_at, not_after "
-        "FROM runs",
-        bit=1 << STEPS["dispatch-to-partner"],
-    )
-    world.sql(
-        "INSERT INTO follow_ups (run_id, order_id, nth, asked) SELECT id, order_id, 1, '{}' FROM runs "
-        "WHERE generation = 1"
-    )
-    world.sql(
-        "INSERT INTO outcomes (run_id, cohort_id, step, verdict, detail) SELECT id, 1, :step, 'd', :detail "
-        "FROM runs WHERE generation = 1",
-        step=STEPS["dispatch-to-partner"],
-        detail=f'{{"partner": "{SECOND}"}}',
-    )
-    world.sql("UPDATE runs SET undone = :bit WHERE generation = 0", bit=1 << STEPS["dispatch-to-partner"])
-    world.partners[FIRST].tamper("dispatches", old, standing=False)
-    world.partners[SECOND].tamper("dispatches", new)
+    old, new = (f"{order}:dispatch-to-partner:{who}:{n}" for n, who in enumerate((FIRST, SECOND)))
+    world.follow_up(REROUTE_ORDER, order)
+    world.settle()
+    assert world.book.standing("dispatches") == [new]
 
     agreed = compare(world)
     world.partners[FIRST].tamper("dispatches", old)
+    beside = compare(world)
+    world.partners[FIRST].tamper("dispatches", old, standing=False)
+    world.partners[SECOND].forget("dispatches", new)
 
     assert agreed == []
-    assert compare(world) == [("double-effect", FIRST, old)]
+    assert beside == [("double-effect", FIRST, old)]
+    assert compare(world) == [("ours-not-theirs", SECOND, new)]
 
 
 def cancel(world: World, order: str) -> None:

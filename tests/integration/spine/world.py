@@ -1,7 +1,7 @@
 """A platform in one process: real Postgres and Redis, providers in memory, a carrier that walks when it is told to."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -147,6 +147,7 @@ class World:
         size: int = 1000,
         interval_s: float = 0.0,
         saga: Saga = FULFILL_ORDER,
+        silence_s: Mapping[str, float] | None = None,
     ) -> "World":
         book = Book()
         payment = FakeProvider("benefit", Kind.PAYMENT, book)
@@ -165,6 +166,7 @@ class World:
                 for name, fee in zip(RANKING, (0.4, 0.5, 0.7), strict=True)
             ),
             slot_capacity=1000,
+            silence_s=silence_s or {},
         )
         carrier = WalkingCarrier()
         limits = Limits(cohort_size=size, lane_interval_s=interval_s)

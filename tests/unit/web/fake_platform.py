@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk, Switchboard
 from fake_differences import Differences
 
@@ -72,6 +73,7 @@ class Platform:
         self.desk = Desk()
         self.differences = Differences()
         self.switchboard = Switchboard()
+        self.delivery_desk = DeliveryDesk()
 
     def accept(self, new: NewOrder) -> Future[Accepted]:
         self.accepted.append(new)
@@ -109,4 +111,5 @@ class Platform:
             runs=self.desk,
             differences=self.differences,
             pauses=self.switchboard,
+            deliveries=self.delivery_desk,
         )
