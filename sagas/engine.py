@@ -6,7 +6,6 @@ by its answer whether the carrier should go on.
 """
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
@@ -88,7 +87,7 @@ class Engine:
 
         :return: whether the carrier goes on to what comes next
         """
-        executor = uuid.uuid4().hex
+        executor = executions.new_executor()
         try:
             begun = self._patiently(lambda: self._begin(cohort_id, epoch, stage, step, executor))
         except StepPassed:

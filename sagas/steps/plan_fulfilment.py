@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from app.fleet import queries as fleet
-from app.optimization.assign import assign
 from app.optimization.model import OWN_FLEET, Assignment, Job, Point, Problem
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
@@ -21,6 +20,8 @@ USUAL_PREP_MINUTES = 15.0
 
 def plan(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
     """Rank the channels for each order and promise a time."""
+    from app.optimization.assign import assign  # noqa: PLC0415 (loads OR-Tools, which only those who plan need)
+
     tenants = sorted({m.tenant_id for m in members})
     with ports.engine.begin() as connection:
         places = restaurants.known(connection, ((m.tenant_id, m.given["restaurant_id"]) for m in members))
