@@ -172,6 +172,10 @@ def _backward(
         return _departure(member, cohort, RunState.ENDED, undone=undone, failure=ended)
 
     step, worst = _worst(bad)
+    if worst.verdict is Verdict.NOT_YET:
+        return _departure(
+            member, cohort, RunState.WAITING, undone=undone, lane=COMPENSATION, due_in_s=worst.due_in_s
+        )
     attempts = member.attempts + 1
     if worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or attempts >= UNDO.attempts:
         failure = {

@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
 _STATUS_OF = {
     (Direction.FORWARD, Verdict.DONE): "done",
     (Direction.FORWARD, Verdict.NOT_YET): "waiting",
+    (Direction.BACKWARD, Verdict.NOT_YET): "waiting",
     (Direction.FORWARD, Verdict.REJECTED): "rejected",
     (Direction.BACKWARD, Verdict.UNDONE): "undone",
     (Direction.BACKWARD, Verdict.REJECTED): "undo-refused",

@@ -29,11 +29,14 @@ Job = TypeVar("Job")
 class HttpProvider:
     """A provider behind `url`; thread-safe, and usable on both sides of a fork."""
 
-    def __init__(self, *, name: str, kind: Kind, url: str, bulk: bool, token: str) -> None:
+    def __init__(
+        self, *, name: str, kind: Kind, url: str, bulk: bool, token: str, tombstones: bool = True
+    ) -> None:
         parts = urlsplit(url)
         self.name = name
         self.kind = kind
         self.bulk = bulk
+        self.tombstones = tombstones
         self._path = parts.path.rstrip("/")
         self._head = f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {token}\r\n"
         self._connections = Connections(url)

@@ -32,6 +32,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     kind: Kind
     url: str
     bulk: bool
+    tombstones: bool = True  # whether what was undone can never be done again under its key
     token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,512}$")]
     base_fee: Decimal = Decimal(0)
     per_km: Decimal = Decimal(0)
@@ -97,7 +98,12 @@ def read(path: Path) -> tuple[ProviderConfig, ...]:
 
 def adapter(config: ProviderConfig) -> HttpProvider:
     return HttpProvider(
-        name=config.name, kind=config.kind, url=config.url, bulk=config.bulk, token=config.token
+        name=config.name,
+        kind=config.kind,
+        url=config.url,
+        bulk=config.bulk,
+        token=config.token,
+        tombstones=config.tombstones,
     )
 
 

@@ -82,12 +82,19 @@ class Effects:
     """One provider's effects of one resource. What is answered has been recorded."""
 
     def __init__(
-        self, ledger: Ledger, provider: str, resource: Resource, clock: Callable[[], datetime]
+        self,
+        ledger: Ledger,
+        provider: str,
+        resource: Resource,
+        clock: Callable[[], datetime],
+        *,
+        tombstones: bool = True,
     ) -> None:
         self._ledger = ledger
         self._provider = provider
         self._resource = resource
         self._clock = clock
+        self._tombstones = tombstones
         self._place = ledger.place(provider, resource)
         payment = resource in RESOURCES[Kind.PAYMENT]
         self._authorizations = ledger.place(provider, Resource.AUTHORIZATIONS) if payment else 0
@@ -134,6 +141,9 @@ class Effects:
             before = known.get(key)
             if key in captured:
                 outcomes.append(Outcome(key, "refused", reason="captured"))
+                continue
+            if before is None and not self._tombstones:
+                outcomes.append(Outcome(key, "unknown"))
                 continue
             if before is None or not before.undone:
                 line = self._undoing(seq + len(lines) + 1, key, before, at)
