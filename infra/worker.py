@@ -1,5 +1,6 @@
 """The Celery composition root: `celery -A infra.worker worker`."""
 
+import resource
 from typing import TYPE_CHECKING
 
 from celery.signals import setup_logging, worker_process_init
@@ -26,7 +27,8 @@ def _logging(**_: object) -> None:
 
 @worker_process_init.connect
 def _warm_up(**_: object) -> None:
-    """Connect and load now what the first cohort would wait for."""
+    """Bound the memory; connect and load now what the first cohort would wait for."""
+    resource.setrlimit(resource.RLIMIT_DATA, (settings.child_memory_mb << 20,) * 2)
     made(celery)
     if names.OPTIMIZER in celery.amqp.queues.consume_from:
         from app.optimization.assign import assign  # noqa: PLC0415 (loads OR-Tools)

@@ -230,9 +230,12 @@ class Engine:
             patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
         )
         crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
-        result = isolation.act(
-            lambda part, sure: action(self._ports, replace(call, sure=sure), part), members, sure=call.sure
-        )
+
+        def act(part: Sequence[Member], sure: bool) -> Result:
+            crash_points.meet(step.name, [member.given.get("customer_id") for member in part])
+            return action(self._ports, replace(call, sure=sure), part)
+
+        result = isolation.act(act, members, sure=call.sure)
         crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
         return result
 
