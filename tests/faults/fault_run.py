@@ -138,9 +138,9 @@ def _judge(stack: Stack, fault: Fault, result: Result, over_at: float) -> None:
     result.goes_on_s, result.caught_up_s = _recovery(stack, Path(summary.journal), over_at)
 
 
-def settled(stack: Stack, journals: list[Path]) -> Report:
+def settled(stack: Stack, journals: list[Path], *, within_s: float = SETTLED_WITHIN_S) -> Report:
     """The last audit: the first that finds nothing to complain of, or the one at the end of the patience."""
-    end = time.monotonic() + SETTLED_WITHIN_S
+    end = time.monotonic() + within_s
     while True:
         report: Report = awaited(lambda: audit(stack.settings, journals, settled=True), "an audit")
         if report.clean or time.monotonic() > end:

@@ -118,15 +118,29 @@ class Stack:
 
     def tell_providers(self, names: Sequence[str], behavior: dict[str, object] | None) -> None:
         """Make providers misbehave; None makes them behave."""
+        for name in names:
+            if behavior:
+                self._control("PUT", f"/{name}", json.dumps(behavior))
+            else:
+                self._control("DELETE", f"/{name}", None)
+
+    def told(self) -> dict[str, object]:
+        """How each provider misbehaves now; None if it does not."""
+        return dict(json.loads(self._control("GET", "", None)))
+
+    def _control(self, method: str, path: str, body: str | None) -> bytes:
         port = int((self.settings.home / "sandbox" / "port").read_text())
         token = (self.settings.home / "sandbox-token").read_text().strip()
-        for name in names:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-            method, body = ("PUT", json.dumps(behavior)) if behavior else ("DELETE", None)
-            connection.request(method, f"/_control/{name}", body, headers)
-            assert connection.getresponse().status == 200
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, f"/_control{path}", body, headers)
+            answer = connection.getresponse()
+            told = answer.read()
+        finally:
             connection.close()
+        assert answer.status == 200
+        return told
 
     @contextmanager
     def beside(self, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
