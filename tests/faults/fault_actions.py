@@ -269,6 +269,17 @@ def misbehave(behavior: str, for_s: float, *, providers: Sequence[str] = PROVIDE
     return inject
 
 
+def never_answer_undoings(stack: Stack) -> None:
+    """Let the payment provider be silent to every undoing, until the platform has given up."""
+    under_way = "SELECT count(*) = 0 FROM runs WHERE state IN ('w', 't')"
+    stack.tell_providers(("benefit",), {"behavior": "mute"})
+    try:
+        time.sleep(8)
+        awaited(lambda: stack.sql(under_way)[0][0], "an end of all undoing", within_s=300)
+    finally:
+        stack.tell_providers(("benefit",), None)
+
+
 def push_garbage(stack: Stack) -> None:
     """What no worker can read, too large, or of a task that nobody knows; all of it in every queue."""
     client = stack.redis()

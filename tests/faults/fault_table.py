@@ -167,7 +167,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         name="an undoing is never answered",
-        inject=do.misbehave("mute", 200, providers=("benefit",)),
+        inject=do.never_answer_undoings,
         shown=parked,
         settles=False,
     ),
