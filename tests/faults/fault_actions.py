@@ -336,7 +336,7 @@ def hold_back(stack: Stack, *, seconds: float = 2.0, late_s: float = 40.0) -> No
     held: list[tuple[str, bytes]] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for queue in ("steps", "partner", "optimizer"):
+        for queue in ("steps", "partner", "patient", "optimizer"):
             if message := client.rpop(queue):
                 held.append((queue, message))  # noqa: PERF401 (each is taken at its moment)
     if not held:
@@ -443,7 +443,8 @@ def _sender(stack: Stack) -> Iterator[Celery]:
 def _sent(command: str, seen: set[str]) -> Iterator[tuple[str, str]]:
     """Queue and message, if that is what the command sent; each message once."""
     verb, _, rest = command.partition(" ")
-    queue, _, payload = rest.partition(" ")
+    key, _, payload = rest.partition(" ")
+    queue = key.partition("\\x06")[0]  # what follows is the priority, as the monitor prints it
     if verb.upper() != "LPUSH" or queue not in QUEUES or payload in seen:
         return
     with suppress(ValueError):
