@@ -99,6 +99,12 @@ class Settings(BaseSettings):
     optimizer_processes: int = Field(default=1, ge=1, description="Processes that plan")
     control_processes: int = Field(default=2, ge=1, description="Processes that claim and sweep")
 
+    child_memory_mb: int = Field(
+        default=1024,
+        ge=256,
+        description="Memory that one process of a worker may take, so that an order cannot eat all",
+    )
+
     front_slots: int = Field(default=3, ge=1, description="Cohorts in flight in the front lane")
     cohort_size: int = Field(default=1000, ge=1, le=10_000, description="Most orders that travel together")
     lane_interval_ms: int = Field(default=200, ge=0, description="Least time between two cohorts of one lane")

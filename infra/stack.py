@@ -96,10 +96,8 @@ def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
     return Process(
         name=name,
         command=(
-            *(sys.executable, "-m", "celery", "-A", "infra.worker", "worker"),
-            *("-Q", queue, "-n", f"{name}@%h", "-c", str(size)),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-            *("--loglevel", settings.log_level),
+            *(sys.executable, "-m", "infra.pool", name),
+            *("--queue", queue, "--processes", str(size)),
         ),
         env=env,
         stage=2,

@@ -53,6 +53,7 @@ _ASKED = {"cancel": "cancellation-asked", "refund": "refund-asked"}
 _STATUS_OF = {
     (Direction.FORWARD, Verdict.DONE): "done",
     (Direction.FORWARD, Verdict.NOT_YET): "waiting",
+    (Direction.BACKWARD, Verdict.NOT_YET): "waiting",
     (Direction.FORWARD, Verdict.REJECTED): "rejected",
     (Direction.FORWARD, Verdict.LEFT_OUT): "left-out",
     (Direction.BACKWARD, Verdict.UNDONE): "undone",
