@@ -96,6 +96,22 @@ class Settings(BaseSettings):
         default=15, ge=1, description="Time that a stop may take before processes are killed"
     )
 
+    jwt_issuer: str = Field(
+        default="",
+        description="Issuer (`iss`) whose JWT bearer tokens open the API beside its keys; empty: nobody's",
+    )
+    jwt_audience: str = Field(default="", description="Audience (`aud`) that such a token must name")
+    jwt_jwks: str = Field(
+        default="", description="The issuer's public keys as JWKS: a file, or an `https://` address"
+    )
+    jwt_refresh_s: float = Field(
+        default=300, ge=10, description="After this time the issuer's keys are read again"
+    )
+    jwt_tenant_claim: str = Field(default="tenant", description="Claim that names the tenant")
+    jwt_scope_claim: str = Field(
+        default="scope", description="Claim with the scopes, as one string or as a list"
+    )
+
     flower: bool = Field(default=True, description="Whether Flower runs")
     flower_port: int = Field(default=0, ge=0, le=65535, description="Port of Flower, on loopback")
     sandbox: bool = Field(default=True, description="Whether the provider sandbox runs")
@@ -145,6 +161,20 @@ class Settings(BaseSettings):
             raise ValueError("a Redis URL begins with redis:// or rediss://")
         return url
 
+    @field_validator("jwt_jwks")
+    @classmethod
+    def _jwks(cls, place: str) -> str:
+        scheme = urlsplit(place).scheme
+        if scheme not in {"", "https"}:
+            raise ValueError("the keys come from a file or an https:// address")
+        return place if scheme or not place else str(Path(place).expanduser().resolve())
+
+    @model_validator(mode="after")
+    def _issuer_is_whole(self) -> Self:
+        if len({bool(self.jwt_issuer), bool(self.jwt_audience), bool(self.jwt_jwks)}) > 1:
+            raise ValueError("UOOP_JWT_ISSUER, UOOP_JWT_AUDIENCE and UOOP_JWT_JWKS are given together")
+        return self
+
     @model_validator(mode="after")
     def _derive(self) -> Self:
         """Fill in what follows from other values; it does not count as given, so it follows them again."""
@@ -192,8 +222,9 @@ def _problems(error: ValidationError) -> dict[str, str]:
     """One line per wrong variable; the value is left out, since it may hold a password."""
     found = {}
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        message = problem["msg"].removeprefix("Value error, ")
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
-        found[name] = f"{PREFIX}{name.upper()} is wrong: {problem['msg'].removeprefix('Value error, ')}"
+        found[name] = f"{PREFIX}{name.upper()} is wrong: {message}" if problem["loc"] else message
     return found
 
 

@@ -76,7 +76,10 @@ class HotLane:
         if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
             return None
         try:
-            caller = authentication.principal(self._services, _text(headers, b"authorization"), ORDERS_WRITE)
+            token = authentication.token(_text(headers, b"authorization"))
+            caller = self._services.identity.recognise(token)
+            if caller is None or ORDERS_WRITE not in caller.scopes:
+                return None
             key = submissions.idempotency_key(_text(headers, b"idempotency-key"))
             order = document.decode(body)
         except errors.UoopError:

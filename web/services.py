@@ -13,11 +13,29 @@ from sagas.operations import Instruction
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a tenant, by one of its keys."""
+    """
+    Who asks: a tenant, by one of its keys or by somebody's token.
+
+    :param key_prefix: the visible part of the key; of a token `jwt` and its subject
+    :param rate_per_s: requests a second that this caller may make; None: as the settings say
+    :param tenant_rate_per_s: the same for all of its tenant together
+    """
 
     tenant_id: str
     key_prefix: str
     scopes: frozenset[str]
+    rate_per_s: int | None = None
+    tenant_rate_per_s: int | None = None
+
+
+class Identity(Protocol):
+    """Tells who stands behind a token. Both may raise `app.errors.UoopError`."""
+
+    def recognise(self, token: str) -> Principal | None:
+        """Whose token this is, from memory alone; None when `authenticate` must be asked."""
+
+    def authenticate(self, token: str) -> Principal | None:
+        """Whose token this is, None when nobody's."""
 
 
 class RunDesk(Protocol):
@@ -47,7 +65,7 @@ class Services:
     """
     Ports of the front door. All may raise `app.errors.Unavailable`.
 
-    authenticate(token)            whose token it is, None when nobody's
+    identity                       tells whose a token is
     accept(new)                    a future that ends after the commit, with Accepted or with KeyReused,
                                    ExternalIdTaken, Unavailable
     order(tenant_id, order_id)     None when the tenant has no such order
@@ -60,7 +78,7 @@ class Services:
     runs                           the operators' desk
     """
 
-    authenticate: Callable[[str], Principal | None]
+    identity: Identity
     accept: Callable[[NewOrder], Future[Accepted]]
     order: Callable[[str, str], OrderView | None]
     list_orders: Callable[[str, OrderFilter, Position | None, int], OrderPage]

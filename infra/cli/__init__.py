@@ -9,7 +9,7 @@ import sys
 import typer
 
 from app import errors
-from infra.cli import audit, demo, orders, replay, runs, sagas, stack
+from infra.cli import audit, demo, keys, orders, replay, runs, sagas, stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
@@ -17,6 +17,7 @@ demo.register(app)
 replay.register(app)
 orders.register(app)
 runs.register(app)
+keys.register(app)
 audit.register(app)
 sagas.register(app)
 

@@ -1,6 +1,9 @@
 """submit, status, trace, replay and demo against the whole platform."""
 
 import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +109,31 @@ def test_a_demo_with_failures_loses_nothing_and_undoes_what_failed(running: Uoop
     assert (told["lost"], told["duplicates"], told["audit"]) == (0, 0, "clean")
     assert told["reasons"] == {"no-available-partner": 20, "payment-refused": 20}
     assert told["events"] == told["events_delivered"] == 800
+
+
+def test_a_key_opens_the_door_until_it_is_revoked(running: Uoop, eventually: Callable[..., object]):
+    assert running("tenants", "create", "acme").returncode == 0
+    made = running("keys", "create", "--tenant", "acme", "--scope", "orders:read", "--json")
+    key = json.loads(made.stdout)
+    (api,) = (row for row in json.loads(running("ps", "--json").stdout) if row["name"] == "api")
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{api['port']}/v1/orders", headers={"Authorization": f"Bearer {key['key']}"}
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        assert json.load(answer) == {"orders": [], "next_cursor": None}
+
+    assert running("keys", "revoke", key["prefix"]).returncode == 0
+
+    assert eventually(lambda: _status(request) == 401, within_s=10)
+    listed = running("keys", "list", "--tenant", "acme").stdout
+    assert key["prefix"] in listed
+    assert key["key"] not in listed
+
+
+def _status(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code

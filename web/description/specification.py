@@ -58,7 +58,14 @@ def api(app: Flask) -> Api:
         components.schema(name, schema)
     for name, header in HEADERS.items():
         components.header(name, header)
-    components.security_scheme("ApiKey", {"type": "http", "scheme": "bearer", "description": "Your API key."})
+    components.security_scheme(
+        "ApiKey",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Your API key, or a JWT of the issuer that the platform trusts.",
+        },
+    )
     return described
 
 

@@ -60,6 +60,7 @@ class Platform:
             OPERATOR: Principal("t1", "eeeeeeee", frozenset({"ops"})),
             READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
         }
+        self.remembers = True
         self.view: OrderView | Exception | None = VIEW
         self.page = OrderPage([SUMMARY], Position(AT, ORDER_ID))
         self.asked: tuple[str, OrderFilter, Position | None, int] | None = None
@@ -67,6 +68,12 @@ class Platform:
         self.dependencies: dict[str, bool | str] = {"postgres": True, "redis": True}
         self.wait_s: float | None = None
         self.desk = Desk()
+
+    def recognise(self, token: str) -> Principal | None:
+        return self.tokens.get(token) if self.remembers else None
+
+    def authenticate(self, token: str) -> Principal | None:
+        return self.tokens.get(token)
 
     def accept(self, new: NewOrder) -> Future[Accepted]:
         self.accepted.append(new)
@@ -93,7 +100,7 @@ class Platform:
 
     def services(self) -> Services:
         return Services(
-            authenticate=self.tokens.get,
+            identity=self,
             accept=self.accept,
             order=self.order,
             list_orders=self.list_orders,

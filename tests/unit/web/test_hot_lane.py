@@ -136,3 +136,11 @@ def test_a_query_beyond_ascii_is_refused_not_a_failure(platform: Platform) -> No
     status, _, answer = ask(hot_lane(platform), b"", method="GET", query="cursor=\u00e9".encode())
 
     assert (status, answer["code"]) == (400, "invalid-query")
+
+
+def test_a_token_that_is_not_remembered_is_asked_about_beside_the_lane(platform: Platform) -> None:
+    platform.remembers = False
+
+    status, _, _ = ask(hot_lane(platform), GOOD)
+
+    assert (status, [new.tenant_id for new in platform.accepted]) == (202, ["t1"])
