@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import database
+from app.doorbell import Doorbell
 from app.orders import queries
 from app.orders.accept import StartWith
 from app.orders.group_commit import GroupCommit
@@ -73,15 +74,19 @@ def readiness(db: Database, clients: dict[str, "redis.Redis"]) -> dict[str, bool
     return found
 
 
-def group_commit(settings: Settings) -> GroupCommit:
+def bell(settings: Settings) -> Doorbell:
+    """What is rung after a commit."""
+    return doorbell(settings, celery_application(_no_tasks_here))
+
+
+def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
     url = settings.database_url.get_secret_value()
-    bell = doorbell(settings, celery_application(_no_tasks_here))
     later = (FULFILL_SCHEDULED_ORDER.name, FULFILL_SCHEDULED_ORDER.version)
     start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, later)
     return GroupCommit(database.engine(url, pool_size=1), bell, start)
 
 
-def services(settings: Settings, commit: GroupCommit) -> Services:
+def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Services:
     """All that the HTTP shells call."""
     url = settings.database_url.get_secret_value()
     db = database.engine(url, pool_size=8)
@@ -100,7 +105,7 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
         readiness=partial(readiness, db, clients),
         metrics=partial(exposition.expose, db, clients["redis-broker"]),
         shedding=pressure.retry_after_s,
-        runs=Operations(db, SAGAS, doorbell(settings, celery_application(_no_tasks_here))),
+        runs=Operations(db, SAGAS, bell),
     )
 
 
