@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from app import errors
-from app.orders import faults
+from app.orders import faults, review
 from app.orders.document import PATTERN_MEANINGS, MalformedJson, Name
 from app.orders.faults import Fault
 from app.runs.allowed import Act
@@ -96,11 +96,16 @@ def read(form: type[T]) -> T:
     :raises MalformedJson: when it is not one JSON document in UTF-8
     :raises InvalidAct: with what is wrong
     """
+    body = submissions.body()
     try:
-        return msgspec.json.decode(submissions.body(), type=form)
+        return msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as wrong:
-        raise InvalidAct([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
+        first = faults.of_schema(wrong, PATTERN_MEANINGS)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
+    try:
+        raise InvalidAct(review.found(review.read(body), form, PATTERN_MEANINGS) or [first])
+    except review.NotJson as wrong:
         raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
 
 
