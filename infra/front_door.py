@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import database
 from app.doorbell import Doorbell
+from app.limits.service import Limiter
 from app.orders import queries
 from app.orders.accept import StartWith
 from app.orders.group_commit import GroupCommit
@@ -25,6 +26,7 @@ from sagas.operations import Operations
 from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
+from web.limits import Limits
 from web.services import Services
 
 
@@ -86,6 +88,13 @@ def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
     return GroupCommit(database.engine(url, pool_size=1), bell, start)
 
 
+def limits(settings: Settings) -> Limits:
+    """The rates of these settings, kept together by the API processes; a Redis that is slow is as good as away."""
+    client = redis_client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
+    limiter = Limiter(client, share=1 / settings.api_workers)
+    return Limits(limiter, settings.key_rate_per_s, settings.tenant_rate_per_s)
+
+
 def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Services:
     """All that the HTTP shells call."""
     url = settings.database_url.get_secret_value()
@@ -104,6 +113,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         timeline=reading.timeline,
         readiness=partial(readiness, db, clients),
         metrics=partial(exposition.expose, db, clients["redis-broker"]),
+        limits=limits(settings),
         shedding=pressure.retry_after_s,
         runs=Operations(db, SAGAS, bell),
     )

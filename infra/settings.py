@@ -89,13 +89,23 @@ class Settings(BaseSettings):
         default=1000, ge=0, description="Orders per quarter of an hour in a restaurant that nobody told of"
     )
     shed_above_ms: int = Field(
-        default=1000, ge=1, description="Age of the oldest waiting order above which new ones are turned away"
+        default=1000,
+        ge=1,
+        description="Age of a tenant's oldest waiting order above which its new ones are refused",
     )
     order_deadline_s: int = Field(default=900, ge=1, description="Time in which an order ends or is parked")
     drain_s: float = Field(
         default=15, ge=1, description="Time that a stop may take before processes are killed"
     )
 
+    key_rate_per_s: int = Field(
+        default=10_000, ge=1, description="Requests a second of a key that has no rate of its own"
+    )
+    tenant_rate_per_s: int = Field(
+        default=10_000,
+        ge=1,
+        description="Requests a second of all keys of a tenant that has no rate of its own",
+    )
     jwt_issuer: str = Field(
         default="",
         description="Issuer (`iss`) whose JWT bearer tokens open the API beside its keys; empty: nobody's",

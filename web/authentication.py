@@ -2,7 +2,7 @@
 
 import re
 
-from flask import request
+from flask import g, request
 
 from app import errors
 from web.services import Principal, Services
@@ -38,10 +38,11 @@ def invalid_token(detail: str | None = None) -> Unauthenticated:
 
 def caller(services: Services, scope: str) -> Principal:
     """
-    Tell who sent the current request.
+    Tell who sent the current request, and count it.
 
     :raises Unauthenticated: without a token, or with one that is nobody's
     :raises MissingScope: when the token lacks the scope
+    :raises RateLimited: when it is one request too many
     """
     found = services.identity.authenticate(token(request.environ.get("HTTP_AUTHORIZATION")))
     if found is None:
@@ -51,6 +52,7 @@ def caller(services: Services, scope: str) -> Principal:
             challenge=f'{_REALM}, error="insufficient_scope", scope="{scope}"',
             detail=f"The key lacks the scope {scope}.",
         )
+    g.rate_limit = services.limits.take(found)
     return found
 
 

@@ -24,8 +24,8 @@ def blueprint(services: Services) -> Blueprint:
     @orders.route("", methods=["POST"])
     @operations.SUBMIT
     def submit() -> Response:
-        submissions.admit(services)
         principal = authentication.caller(services, ORDERS_WRITE)
+        submissions.admit(services, principal.tenant_id)
         key = submissions.idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         order = document.decode(submissions.body())
         new = NewOrder(principal.tenant_id, key, document.fingerprint(order), order)

@@ -38,6 +38,18 @@ class Identity(Protocol):
         """Whose token this is, None when nobody's."""
 
 
+class Limits(Protocol):
+    """How much a caller may ask; as `web.limits.Limits` says. The lists are header fields of the answer."""
+
+    def take_now(self, caller: Principal) -> list[tuple[str, str]] | None: ...
+
+    def take(self, caller: Principal) -> list[tuple[str, str]]: ...
+
+    def give_back(self, caller: Principal) -> None: ...
+
+    def charge(self, caller: Principal, count: int) -> None: ...
+
+
 class RunDesk(Protocol):
     """What operators may see and do; as `sagas.operations.Operations` says."""
 
@@ -73,8 +85,9 @@ class Services:
     timeline(tenant_id, order_id)  oldest first, None when the tenant has no such order
     readiness()                    every dependency: True, or False, or a word on what is missing
     metrics()                      the exposition and its content type
-    shedding()                     None, or after how many seconds a refused client may come again; asked
-                                   before anything of a submission is read, so it only looks
+    limits                         how much a caller may ask
+    shedding(tenant_id)            None, or after how many seconds a refused client may come again; asked
+                                   before the body of a submission is read, so it only looks
     runs                           the operators' desk
     """
 
@@ -85,5 +98,6 @@ class Services:
     timeline: Callable[[str, str], list[TimelineEntry] | None]
     readiness: Callable[[], Mapping[str, bool | str]]
     metrics: Callable[[], tuple[bytes, str]]
-    shedding: Callable[[], float | None]
+    limits: Limits
+    shedding: Callable[[str], float | None]
     runs: RunDesk

@@ -1,4 +1,4 @@
-"""A submission as it comes over the wire: overload, key, media type and size, each before the next."""
+"""A submission as it comes over the wire: overload, idempotency key, media type and size, each before the next."""
 
 import re
 
@@ -33,13 +33,13 @@ class KeyMalformed(errors.Rejected):
     code = "idempotency-key-malformed"
 
 
-def admit(services: Services) -> None:
+def admit(services: Services, tenant_id: str) -> None:
     """
-    Turn a submission away while too much waits behind the door.
+    Turn a submission away while too much of its tenant's waits behind the door.
 
     :raises Overloaded: with the time to stay away
     """
-    wait_s = services.shedding()
+    wait_s = services.shedding(tenant_id)
     if wait_s is not None:
         raise Overloaded(retry_after_s=wait_s)
 

@@ -12,7 +12,7 @@ from web.queries import ListQuery
 REF = "#/components/schemas/{name}"
 _TEXT: dict[str, Any] = {"type": "string"}
 _UNAVAILABLE = ("internal-error", "unavailable")
-READING = ("unauthenticated", "missing-scope", *_UNAVAILABLE)
+READING = ("unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where the order can be followed.", "schema": _TEXT},
@@ -23,9 +23,17 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "ETag": {"description": "Strong validator for If-None-Match.", "schema": _TEXT},
     "WWW-Authenticate": {"description": "The challenge of RFC 6750.", "schema": _TEXT},
+    "RateLimit": {"description": "What is left to this key and to its tenant.", "schema": _TEXT},
+    "RateLimit-Policy": {"description": "What they may ask: q requests in w seconds.", "schema": _TEXT},
     "Allow": {"description": "The methods that the path knows.", "schema": _TEXT},
 }
-_PROBLEM_HEADERS = {401: ["WWW-Authenticate"], 403: ["WWW-Authenticate"], 503: ["Retry-After"]}
+_LIMITS = ["RateLimit", "RateLimit-Policy"]
+_PROBLEM_HEADERS = {
+    401: ["WWW-Authenticate"],
+    403: ["WWW-Authenticate"],
+    429: ["Retry-After", *_LIMITS],
+    503: ["Retry-After"],
+}
 
 IDEMPOTENCY_KEY = {
     "in": "header",
@@ -51,7 +59,7 @@ def _headers(names: list[str]) -> dict[str, Any]:
 def answer(description: str, schema: str, example: object, headers: list[str]) -> dict[str, Any]:
     """Describe a good answer."""
     content = {"application/json": {"schema": {"$ref": REF.format(name=schema)}, "example": example}}
-    return {"description": description, "headers": _headers(headers), "content": content}
+    return {"description": description, "headers": _headers([*headers, *_LIMITS]), "content": content}
 
 
 def problems_of(*codes: str) -> dict[str, Any]:
@@ -131,6 +139,7 @@ SUBMIT = Blueprint.doc(
             "idempotency-key-malformed",
             "unauthenticated",
             "missing-scope",
+            "rate-limited",
             "external-order-id-taken",
             "body-too-large",
             "unsupported-media-type",

@@ -19,22 +19,23 @@ def _index() -> str:
     lines = [
         "# Problems",
         "",
-        "Every error that the API tells is a problem document (RFC 9457) with a stable `type`, a `code`, and a `trace_id`",
-        "that stands in our log as well. The type is an address of the API itself, where the same is told.",
+        "Every error that the API tells is a problem document (RFC 9457) with a stable `type`, a `code`, and a",
+        "`trace_id` that stands in our log as well. The type is an address of the API, where the same is told.",
         "",
         "| code | status | title |",
         "|---|---|---|",
         *(f"| [{kind.code}]({kind.code}.md) | {kind.status} | {kind.title} |" for kind in _sorted()),
         "",
         "One kind of error is not ours to tell: what is not HTTP at all (a broken request line, more than 100 header",
-        "fields, more than 64 kB of them, two lengths) is answered by the server, granian, before anything of ours is",
+        "fields, some hundred kB of them, two lengths) is answered by the server, granian, before anything of ours is",
         "asked: with 400, 414 or 431, no body, and the end of the connection.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _page(kind: Kind) -> str:
-    return f"# {kind.title}\n\n| | |\n|---|---|\n| type | `{kind.type}` |\n| status | {kind.status} |\n\n{kind.advice}\n"
+    table = f"| | |\n|---|---|\n| type | `{kind.type}` |\n| status | {kind.status} |"
+    return f"# {kind.title}\n\n{table}\n\n{kind.advice}\n"
 
 
 def _sorted() -> list[Kind]:
