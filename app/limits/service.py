@@ -2,8 +2,8 @@
 Rate limits that all API processes keep together, without asking Redis for every request.
 
 A process takes tokens from the shared bucket in blocks of a twentieth of a second's worth and gives them out itself;
-what it has not given out after a tenth of a second is void. So within 10 s all processes together admit at most
-10.5 seconds' worth and a tenth's for what had just been taken: 106 % (one request more at rates of a few a second).
+what it has not given out after a second is void. So within 10 s all processes together admit at most 10.5 seconds'
+worth and one block for each process: 107 % with four of them (one request more at rates of a few a second).
 
 While Redis is away each process keeps its own share of the rate.
 """
@@ -20,7 +20,8 @@ from app import errors
 from app.limits.bucket import CREDIT_S, SCRIPT, Bucket, size
 
 BLOCK_S = 0.05
-HELD_S = 0.1
+HELD_S = 1.0
+AGAIN_S = 0.001
 AWAY_S = 1.0
 REMEMBERED = 10_000
 
@@ -51,6 +52,9 @@ class Lease:
     level: float = 0.0
     empty_until: float = 0.0
 
+    def is_short(self, now: float) -> bool:
+        return self.tokens < 1 or self.until < now
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -75,6 +79,7 @@ class Limiter:
     _own: dict[str, Bucket] = field(default_factory=dict)
     _away_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _filling: threading.Lock = field(default_factory=threading.Lock)
 
     def take_now(self, limits: Sequence[Limit]) -> Standing | None:
         """Take one of each from memory; None when the shared buckets must be asked."""
@@ -84,20 +89,12 @@ class Limiter:
             wait_s = max(lease.empty_until for lease in leases) - now
             if wait_s > 0:
                 return Standing(wait_s, _remaining(leases))
-            if any(lease.tokens < 1 or lease.until < now for lease in leases):
-                return None
-            for lease in leases:
-                lease.tokens -= 1
-            return Standing(None, _remaining(leases))
+            return None if any(lease.is_short(now) for lease in leases) else _taken(leases, 0.0)
 
     def take(self, limits: Sequence[Limit]) -> Standing:
         """The same, with one round trip to Redis where memory is not enough."""
-        for _ in range(3):  # others of this process may have used up what was just taken
-            standing = self.take_now(limits)
-            if standing is not None:
-                return standing
-            self._fill(limits)
-        return Standing(1 / min(limit.rate_per_s for limit in limits), (0,) * len(limits))
+        with self._filling:  # one asks, who comes meanwhile finds what he has brought
+            return self.take_now(limits) or self._fill(limits)
 
     def give_back(self, limits: Sequence[Limit]) -> None:
         """Undo one `take`."""
@@ -118,22 +115,21 @@ class Limiter:
             found = self._leases[limit.subject] = Lease()
         return found
 
-    def _fill(self, limits: Sequence[Limit]) -> None:
+    def _fill(self, limits: Sequence[Limit]) -> Standing:
         now = self.clock()
         with self._lock:
-            short = [
-                limit for limit in limits if (lease := self._lease(limit)).tokens < 1 or lease.until < now
-            ]
+            short = [limit for limit in limits if self._lease(limit).is_short(now)]
         wanted = [max(1, int(limit.rate_per_s * BLOCK_S)) for limit in short]
         answers = self._ask(short, wanted, credit_s=0.0)
         now = self.clock()
         with self._lock:
             for limit, (given, level) in zip(short, answers, strict=True):
                 lease = self._lease(limit)
-                kept = lease.tokens if lease.until >= now else 0
-                lease.tokens, lease.until, lease.level = kept + given, now + HELD_S, level
-                if kept + given == 0:
+                lease.tokens, lease.until, lease.level = given, now + HELD_S, level
+                if given == 0:
                     lease.empty_until = now + (1 - level) / limit.rate_per_s
+            leases = [self._lease(limit) for limit in limits]
+            return _taken(leases, max(lease.empty_until for lease in leases) - now)
 
     def _ask(
         self, limits: Sequence[Limit], wanted: Sequence[int], *, credit_s: float
@@ -168,6 +164,15 @@ class Limiter:
                 self._own.clear()
             found = self._own[limit.subject] = Bucket.full(rate, now)
         return found
+
+
+def _taken(leases: Sequence[Lease], wait_s: float) -> Standing:
+    """Take one of each, unless one is empty and must be waited for, or was just used up by others."""
+    if wait_s > 0 or any(lease.tokens < 1 for lease in leases):
+        return Standing(max(wait_s, AGAIN_S), _remaining(leases))
+    for lease in leases:
+        lease.tokens -= 1
+    return Standing(None, _remaining(leases))
 
 
 def _remaining(leases: Sequence[Lease]) -> tuple[int, ...]:

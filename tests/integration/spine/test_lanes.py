@@ -1,6 +1,7 @@
 """Claims: who travels with whom, how many cohorts at a time, and a fair share for everybody."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import redis
