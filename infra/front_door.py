@@ -7,7 +7,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import database
+from app import database, signing
 from app.doorbell import Doorbell
 from app.limits.service import Limiter
 from app.orders import queries
@@ -113,6 +113,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         timeline=reading.timeline,
         readiness=partial(readiness, db, clients),
         metrics=partial(exposition.expose, db, clients["redis-broker"]),
+        cursor_secret=cache(partial(database.read, db, signing.of_cursors)),
         limits=limits(settings),
         shedding=pressure.retry_after_s,
         runs=Operations(db, SAGAS, bell),

@@ -5,6 +5,7 @@ import re
 from flask import g, request
 
 from app import errors
+from web import cursors
 from web.services import Principal, Services
 
 ORDERS_WRITE = "orders:write"
@@ -53,6 +54,7 @@ def caller(services: Services, scope: str) -> Principal:
             detail=f"The key lacks the scope {scope}.",
         )
     g.rate_limit = services.limits.take(found)
+    cursors.sign_for(services, found)
     return found
 
 

@@ -108,6 +108,12 @@ KINDS: Mapping[str, Kind] = {
             "Another order has this external_order_id",
             "The link leads to the order that has it.",
         ),
+        Kind(
+            "precondition-failed",
+            412,
+            "The order is not as you have it",
+            "Read it again, and decide by what you find.",
+        ),
         Kind("body-too-large", 413, "The body is too large", "A body has 256 kB at most."),
         Kind(
             "unsupported-media-type",

@@ -56,6 +56,12 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return position
 
 
+class SubmitQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a submission is only looked at."""
+
+    validate_only: bool = False
+
+
 def order_list() -> ListQuery:
     """Read the query string of the current request; raises as `read` does."""
     return read(ListQuery)

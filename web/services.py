@@ -85,6 +85,7 @@ class Services:
     timeline(tenant_id, order_id)  oldest first, None when the tenant has no such order
     readiness()                    every dependency: True, or False, or a word on what is missing
     metrics()                      the exposition and its content type
+    cursor_secret()                signs places in lists; the same in every process
     limits                         how much a caller may ask
     shedding(tenant_id)            None, or after how many seconds a refused client may come again; asked
                                    before the body of a submission is read, so it only looks
@@ -98,6 +99,7 @@ class Services:
     timeline: Callable[[str, str], list[TimelineEntry] | None]
     readiness: Callable[[], Mapping[str, bool | str]]
     metrics: Callable[[], tuple[bytes, str]]
+    cursor_secret: Callable[[], bytes]
     limits: Limits
     shedding: Callable[[str], float | None]
     runs: RunDesk

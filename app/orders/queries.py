@@ -54,6 +54,7 @@ def order(
     story = runs.story(connection, row.run_id) if standing else []
     return OrderView(
         tracking_id=row.id,
+        version=row.version,
         status=Status(row.status),
         stage=_stage(standing, stages),
         external_order_id=row.external_order_id,

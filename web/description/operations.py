@@ -7,7 +7,7 @@ from flask_smorest import Blueprint
 
 from web import problems
 from web.description import examples
-from web.queries import ListQuery
+from web.queries import ListQuery, SubmitQuery
 
 REF = "#/components/schemas/{name}"
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -48,6 +48,13 @@ IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
     "description": "The ETag of what you have.",
+    "schema": _TEXT,
+}
+
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The ETag that the order must still have, else nothing is done.",
     "schema": _TEXT,
 }
 
@@ -110,9 +117,10 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 SUBMIT = Blueprint.doc(
     operationId="submitOrder",
     summary="Submit an order",
-    description="Answered as soon as the order is committed; what becomes of it is told at the link.",
+    description="Answered as soon as the order is committed; what becomes of it is told at the link. "
+    "With validate_only nothing is kept, and no Idempotency-Key is needed: all faults are told, or that there is none.",
     security=[{"ApiKey": []}],
-    parameters=[IDEMPOTENCY_KEY],
+    parameters=[IDEMPOTENCY_KEY, *query_parameters(SubmitQuery)],
     requestBody={
         "required": True,
         "content": {
@@ -126,6 +134,7 @@ SUBMIT = Blueprint.doc(
         },
     },
     responses={
+        "200": answer("With validate_only: the order would be accepted.", "Validated", {"valid": True}, []),
         "202": answer(
             "The order is committed.",
             "AcceptedOrder",
@@ -135,6 +144,7 @@ SUBMIT = Blueprint.doc(
         **problems_of(
             "bad-request",
             "malformed-json",
+            "invalid-query",
             "idempotency-key-missing",
             "idempotency-key-malformed",
             "unauthenticated",
@@ -180,10 +190,17 @@ CANCEL = Blueprint.doc(
     summary="Cancel an order",
     description="Everything that has been begun is undone. Once a delivery partner has been asked it is too late.",
     security=[{"ApiKey": []}],
+    parameters=[IF_MATCH],
     responses={
         "202": answer("It will be undone.", "Cancelling", examples.CANCELLING, ["Location", "Retry-After"]),
         **problems_of(
-            "order-not-found", "no-such-path", "past-pivot", "run-being-undone", "run-ended", *READING
+            "order-not-found",
+            "no-such-path",
+            "past-pivot",
+            "run-being-undone",
+            "run-ended",
+            "precondition-failed",
+            *READING,
         ),
     },
 )

@@ -27,6 +27,7 @@ ORDER_ID = "018f3b2c-7d4e-7a10-9c55-3f1e2a6b7c8d"
 
 VIEW = OrderView(
     tracking_id=ORDER_ID,
+    version=3,
     status=Status.CONFIRMED,
     stage="confirm-order",
     external_order_id=None,
@@ -128,6 +129,7 @@ class Platform:
             timeline=self.timeline,
             readiness=lambda: self.dependencies,
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+            cursor_secret=lambda: b"secret",
             limits=self,
             shedding=lambda tenant_id: self.wait_s if tenant_id == "t1" else None,
             runs=self.desk,
