@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from app import errors
 from app.orders import faults, review
-from app.orders.document import PATTERN_MEANINGS, MalformedJson, Name
+from app.orders.document import PATTERN_MEANINGS, InvalidOrder, MalformedJson, Name
 from app.orders.faults import Fault
 from app.runs.allowed import Act
 from app.runs.views import RunFilter, State
@@ -89,14 +89,19 @@ class ActOnRuns(ActOnRun, frozen=True, forbid_unknown_fields=True, kw_only=True)
 SCHEMAS = (ActOnRun, ActOnRuns)
 
 
-def read(form: type[T]) -> T:
+def read(
+    form: type[T],
+    *,
+    limit_bytes: int = submissions.BODY_LIMIT_BYTES,
+    refusal: type[InvalidAct | InvalidOrder] = InvalidAct,
+) -> T:
     """
     Read the body of the current request.
 
     :raises MalformedJson: when it is not one JSON document in UTF-8
-    :raises InvalidAct: with what is wrong
+    :raises InvalidAct: or what `refusal` names, with what is wrong
     """
-    body = submissions.body()
+    body = submissions.body(limit_bytes)
     try:
         return msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as wrong:
@@ -104,7 +109,7 @@ def read(form: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
     try:
-        raise InvalidAct(review.found(review.read(body), form, PATTERN_MEANINGS) or [first])
+        raise refusal(review.found(review.read(body), form, PATTERN_MEANINGS) or [first])
     except review.NotJson as wrong:
         raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
 

@@ -289,17 +289,25 @@ def _answer(kind: Kind, data: Mapping[str, object], trace: str | None = None) ->
 
 
 def _document(kind: Kind, data: Mapping[str, object], path: str, trace: str) -> bytes:
-    problem = Problem(
+    return _encode(_problem(kind, data, quote(path), trace))
+
+
+def of_part(error: errors.UoopError, pointer: str) -> Problem:
+    """Tell an error that concerns a part of the current request's body alone."""
+    return _problem(kind_of(error), error.data, f"{quote(request.path)}#{pointer}", trace_id())
+
+
+def _problem(kind: Kind, data: Mapping[str, object], instance: str, trace: str) -> Problem:
+    return Problem(
         type=kind.type,
         title=kind.title,
         status=kind.status,
         detail=str(data.get("detail", kind.advice)),
         code=kind.code,
-        instance=quote(path),
+        instance=instance,
         trace_id=trace,
         **_extensions(data),
     )
-    return _encode(problem)
 
 
 def _fields(error: errors.UoopError) -> list[tuple[str, str]]:

@@ -106,11 +106,15 @@ def cancelling(order_id: str) -> Response:
 
 def accepted_parts(outcome: Accepted) -> tuple[bytes, list[tuple[str, str]]]:
     """Body and headers of a 202."""
-    links = _links(outcome.order_id)
-    headers = [("Location", links.self), ("Retry-After", RETRY_AFTER_S)]
+    order = accepted_order(outcome)
+    headers = [("Location", order.links.self), ("Retry-After", RETRY_AFTER_S)]
     if outcome.replayed:
         headers.append(("Idempotency-Replayed", "true"))
-    return _encode(AcceptedOrder(outcome.order_id, Status.PENDING, outcome.created_at, links)), headers
+    return _encode(order), headers
+
+
+def accepted_order(outcome: Accepted) -> AcceptedOrder:
+    return AcceptedOrder(outcome.order_id, Status.PENDING, outcome.created_at, _links(outcome.order_id))
 
 
 def order(view: OrderView) -> Response:

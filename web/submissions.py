@@ -65,7 +65,7 @@ def idempotency_key(header: str | None) -> str:
     return plain
 
 
-def body() -> bytes:
+def body(limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
     """
     Read the body of the current request, chunked or not.
 
@@ -77,7 +77,8 @@ def body() -> bytes:
         raise UnsupportedMediaType()
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType()
+    request.max_content_length = limit_bytes + 1
     read = request.get_data(cache=False)
-    if len(read) > BODY_LIMIT_BYTES:  # of a chunked body Werkzeug silently cuts off what is over its limit
+    if len(read) > limit_bytes:  # of a chunked body Werkzeug silently cuts off what is over its limit
         raise RequestEntityTooLarge()
     return read

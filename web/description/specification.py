@@ -9,7 +9,8 @@ from werkzeug.routing import BaseConverter
 
 from app.orders import document
 from app.runs.allowed import Act
-from web import health, instructions, representations, runs
+from web import batches, health, instructions, representations, runs
+from web.description import batches as described_batches
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -90,7 +91,14 @@ def _schemas() -> dict[str, dict[str, Any]]:
     sent = document.schema(REF)
     sent["SubmittedOrder"] = sent.pop("Order")
     _, told = msgspec.json.schema_components(
-        [*representations.SCHEMAS, *runs.SCHEMAS, *instructions.SCHEMAS, *health.SCHEMAS, Problem],
+        [
+            *representations.SCHEMAS,
+            *runs.SCHEMAS,
+            *instructions.SCHEMAS,
+            *health.SCHEMAS,
+            *batches.SCHEMAS,
+            Problem,
+        ],
         ref_template=REF,
     )
-    return {**sent, **told}
+    return {**sent, "SubmittedBatch": described_batches.SUBMITTED, **told}

@@ -149,7 +149,7 @@ def test_no_list_holds_a_strangers_order(door: Door, world: World, operation: Op
 
 
 def test_what_else_there_is_stands_below() -> None:
-    assert {"POST /v1/orders", "POST /v1/ops/runs/bulk"} == OTHERS
+    assert {"POST /v1/orders", "POST /v1/orders/batch", "POST /v1/ops/runs/bulk"} == OTHERS
 
 
 def test_a_strangers_idempotency_key_and_external_id_are_free(door: Door) -> None:
@@ -159,6 +159,20 @@ def test_a_strangers_idempotency_key_and_external_id_are_free(door: Door) -> Non
     assert "Idempotency-Replayed" not in theirs.headers
     assert theirs.get_json()["tracking_id"] != door.order_id
     assert again.get_json()["tracking_id"] == door.order_id
+
+
+def test_a_batch_and_single_orders_share_their_keys_but_not_with_a_stranger(door: Door) -> None:
+    batch = {"orders": [{"idempotency_key": "the-same", "order": examples.PLANNED_ORDER}]}
+
+    told = {
+        who: door.client.post(
+            "/v1/orders/batch", json=batch, headers={"Authorization": f"Bearer {door.tokens[who]}"}
+        ).get_json()["results"][0]
+        for who in ("acme", "stranger")
+    }
+
+    assert (told["acme"]["order"]["tracking_id"], told["acme"]["replayed"]) == (door.order_id, True)
+    assert told["stranger"]["order"]["tracking_id"] != door.order_id
 
 
 def test_no_act_in_bulk_touches_a_strangers_run(door: Door, world: World) -> None:
