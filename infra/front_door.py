@@ -16,13 +16,14 @@ from app.orders.group_commit import GroupCommit
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
-from infra import exposition
+from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
-from infra.wiring import doorbell, redis_client
+from infra.wiring import doorbell, partner_names, redis_client
 from sagas.all import SAGAS
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
+from sagas.pause_desk import PauseDesk
 from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
@@ -101,6 +102,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
     db = database.engine(url, pool_size=8)
     pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
     reading = Reading(db)
+    desk = Operations(db, SAGAS, bell)
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
         for role in REDIS_ROLES
@@ -112,11 +114,12 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         list_orders=reading.page,
         timeline=reading.timeline,
         readiness=partial(readiness, db, clients),
-        metrics=partial(exposition.expose, db, clients["redis-broker"]),
+        metrics=Exposition(db, clients["redis-broker"], desk).expose,
         cursor_secret=cache(partial(database.read, db, signing.of_cursors)),
         limits=limits(settings),
         shedding=pressure.retry_after_s,
-        runs=Operations(db, SAGAS, bell),
+        runs=desk,
+        pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
     )
 
 

@@ -1,13 +1,15 @@
 """What Prometheus is told: counted in every process, gathered by the API, with gauges read from the stores."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prometheus_client import Counter, Histogram
 
+from app.capacity.drift import Cause
 from app.orders.model import Status
 from app.orders.queries import REASONS
 from app.outbox.model import Event, EventType
+from app.outbox.redis_stream import RedisStream
 
 DURATION = Histogram(
     "order_processing_duration",
@@ -17,7 +19,14 @@ DURATION = Histogram(
 )
 PROCESSED = Counter("orders_processed", "Orders that reached CONFIRMED, FAILED or CANCELLED.", ["status"])
 ERRORS = Counter("order_processing_errors", "Orders that were not fulfilled, by reason.", ["code"])
-DELIVERED = Counter("events_delivered", "Events that a sink has taken.", ["type"])
+DRIFT = Counter("capacity_drift", "Places that only ledger or truth knew, mended, by cause.", ["cause"])
+DELIVERY = Histogram(
+    "event_delivery_seconds",
+    "Seconds from the commit of an event to its being taken by a sink.",
+    ["sink"],
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0),
+)
+DELIVERED = Counter("events_delivered", "Events that have been published, by type.", ["type"])
 
 _TERMINAL = {EventType.CONFIRMED, EventType.FAILED, EventType.CANCELLED}
 
@@ -27,10 +36,21 @@ for _status in (Status.CONFIRMED, Status.FAILED, Status.CANCELLED):
     PROCESSED.labels(_status)
 for _code in REASONS:
     ERRORS.labels(_code)
+for _cause in Cause:
+    DRIFT.labels(_cause)
 
 
-def observe_events(events: Sequence[Event]) -> None:
-    """Count what has happened, as it is published."""
+def observe_delivery(sink: str, events: Sequence[Event]) -> None:
+    """Count what a sink has taken for the first time, and how long it took."""
+    now, delivery = datetime.now(UTC), DELIVERY.labels(sink)
+    for event in events:
+        delivery.observe((now - event.at).total_seconds())
+    if sink == RedisStream.name:
+        _count(events)
+
+
+def _count(events: Sequence[Event]) -> None:
+    """What has happened to orders, told once: when the sink that is always there has taken it."""
     for event in events:
         DELIVERED.labels(event.type).inc()
         if event.type in _TERMINAL:

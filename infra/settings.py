@@ -66,6 +66,20 @@ class Settings(BaseSettings):
     events_url: SecretStr = Field(
         default=SecretStr(""), description="Redis of the event stream; empty: UOOP_REDIS_URL, database 4"
     )
+    kafka_brokers: str = Field(
+        default="", description="Kafka brokers, `host:port,host:port`; empty: events do not go to Kafka"
+    )
+    kafka_topic: str = Field(default="uoop.orders", min_length=1, description="Topic of the events in Kafka")
+    kafka_security: Literal["plaintext", "tls", "scram", "iam"] = Field(
+        default="plaintext",
+        description="How Kafka is reached; `scram` (a name and a password) and `iam` (MSK) over TLS",
+    )
+    kafka_username: str = Field(default="", description="Name for SCRAM")
+    kafka_password: SecretStr = Field(default=SecretStr(""), description="Password for SCRAM")
+    kafka_ca_file: Path | None = Field(
+        default=None, description="Certificates that Kafka's must come from; empty: the system's"
+    )
+    kafka_region: str = Field(default="", description="AWS region of MSK, for `iam`")
     providers: Path = Field(
         default=Path("providers.json"),
         description="File naming the providers; by default in UOOP_HOME and written for the sandbox",
@@ -78,7 +92,10 @@ class Settings(BaseSettings):
     )
     api_threads: int = Field(default=32, ge=1, description="Threads of each API process")
     step_processes: int = Field(default=2, ge=1, description="Processes that run saga steps")
-    partner_processes: int = Field(default=2, ge=1, description="Processes that run partner lanes")
+    partner_processes: int = Field(default=2, ge=1, description="Processes that call providers")
+    patient_processes: int = Field(
+        default=2, ge=1, description="Processes that wait for providers who were silent before"
+    )
     optimizer_processes: int = Field(default=1, ge=1, description="Processes that plan")
     control_processes: int = Field(default=2, ge=1, description="Processes that claim and sweep")
 
@@ -186,6 +203,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _kafka_is_whole(self) -> Self:
+        if self.kafka_security == "scram" and not (self.kafka_username and self.kafka_password):
+            raise ValueError("UOOP_KAFKA_SECURITY=scram needs UOOP_KAFKA_USERNAME and UOOP_KAFKA_PASSWORD")
+        if self.kafka_security == "iam" and not self.kafka_region:
+            raise ValueError("UOOP_KAFKA_SECURITY=iam needs UOOP_KAFKA_REGION")
+        return self
+
+    @model_validator(mode="after")
     def _derive(self) -> Self:
         """Fill in what follows from other values; it does not count as given, so it follows them again."""
         derived: dict[str, Path | SecretStr] = {"providers": self.home / "providers.json"}
@@ -241,6 +266,8 @@ def _problems(error: ValidationError) -> dict[str, str]:
 def _plain(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if value is None:
+        return ""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 

@@ -9,7 +9,7 @@ from celery import Celery, Task
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.outbox.relay import Relay
+from app.outbox.side_by_side import Relays
 from sagas.engine import Engine
 from tasks import broker_guard, unreadable_messages
 from tasks.doorbell import RedisDoorbell
@@ -22,16 +22,19 @@ class Services:
     """
     What tasks call, one set per process.
 
+    :param relays: take every sink a batch further
     :param sequence: moves one batch into the event log, returns its size
-    :param reconcile: brings the capacity ledger back to the truth
+    :param reconcile: rebuilds a capacity ledger that was lost
+    :param mend_capacity: mends where ledger and truth differ
     :param maintain: makes and drops partitions
     """
 
     engine: Engine
     doorbell: RedisDoorbell
     sequence: Callable[[], int]
-    relays: tuple[Relay, ...]
+    relays: Relays
     reconcile: Callable[[], None]
+    mend_capacity: Callable[[], None]
     maintain: Callable[[], None]
 
 

@@ -60,6 +60,11 @@ def reconcile(self: ControlTask, **_: object) -> None:
     self.services.reconcile()
 
 
+@shared_task(name=names.MEND_CAPACITY, bind=True, base=ControlTask)
+def mend_capacity(self: ControlTask, **_: object) -> None:
+    self.services.mend_capacity()
+
+
 @shared_task(name=names.MAINTAIN, bind=True, base=ControlTask)
 def maintain(self: ControlTask, **_: object) -> None:
     self.services.maintain()
@@ -67,4 +72,4 @@ def maintain(self: ControlTask, **_: object) -> None:
 
 def _relay_once(services: Services) -> int:
     moved = services.sequence()
-    return moved + sum(relay.run_once() for relay in services.relays)
+    return moved + services.relays.run_once()

@@ -11,6 +11,7 @@ from web.services import Principal, Services
 ORDERS_WRITE = "orders:write"
 ORDERS_READ = "orders:read"
 OPS = "ops"
+ADMIN = "admin"  # what holds for all tenants
 
 TOKEN_LENGTH = 4096
 

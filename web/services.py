@@ -7,8 +7,9 @@ from typing import Protocol
 
 from app.orders.model import Accepted, NewOrder
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
-from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
 from sagas.operations import Instruction
+from sagas.pause_desk import Paused, Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class RunDesk(Protocol):
 
     def story(self, tenant_id: str, name: str) -> RunStory: ...
 
+    def trace(self, tenant_id: str, name: str) -> RunTrace: ...
+
     def parked(self, tenant_id: str) -> list[ParkedGroup]: ...
 
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted: ...
@@ -70,6 +73,16 @@ class RunDesk(Protocol):
         limit: int,
         rate_per_s: float | None,
     ) -> ActedInBulk: ...
+
+
+class Switchboard(Protocol):
+    """What operators may pause and resume; as `sagas.pause_desk.PauseDesk` says."""
+
+    def paused(self, tenant_id: str) -> Paused: ...
+
+    def pause(self, wanted: Switch) -> Paused: ...
+
+    def resume(self, wanted: Switch) -> Paused: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +103,7 @@ class Services:
     shedding(tenant_id)            None, or after how many seconds a refused client may come again; asked
                                    before the body of a submission is read, so it only looks
     runs                           the operators' desk
+    pauses                         the operators' switchboard
     """
 
     identity: Identity
@@ -103,3 +117,4 @@ class Services:
     limits: Limits
     shedding: Callable[[str], float | None]
     runs: RunDesk
+    pauses: Switchboard

@@ -1,7 +1,7 @@
 """Events and their envelope: CloudEvents 1.0 in JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -18,6 +18,7 @@ class EventType(StrEnum):
     CONFIRMED = "order.confirmed"
     FAILED = "order.failed"
     CANCELLED = "order.cancelled"
+    WITHHELD = "event.withheld"  # stands where a sink refused an event, which is now among its dead letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class Event:
     type: str
     data: Mapping[str, Any]
     at: datetime
+
+    def withheld(self, reason: str) -> "Event":
+        """What stands in its place, under its id and sequence, when a sink refuses it for good."""
+        return replace(self, type=EventType.WITHHELD, data={"type": self.type, "reason": reason[:200]})
 
 
 def envelope(event: Event) -> bytes:

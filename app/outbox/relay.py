@@ -9,12 +9,14 @@ from sqlalchemy import Connection, Engine, text
 
 from app import crash_points, leases
 from app.crash_points import Point
+from app.outbox import dead_letters
 from app.outbox.model import Event
-from app.outbox.port import Sink, SinkAway
+from app.outbox.port import EventRefused, Sink, SinkAway
 
 BATCH = 2000
 LEASE_S = 2.0
 LOOK_EVERY_S = 1.0
+TRIES = 5  # of an event that the sink refuses, before it is put aside
 REPUBLISHED_AFTER_LOSS = timedelta(hours=1)
 
 log = structlog.get_logger()
@@ -42,6 +44,10 @@ class Relay:
         """
         self._engine, self._sink, self._holder, self._observe = engine, sink, holder, observe
         self._look_every_s, self._looked_at = look_every_s, 0.0
+
+    @property
+    def sink(self) -> str:
+        return self._sink.name
 
     def run_once(self) -> int:
         """
@@ -100,14 +106,44 @@ class Relay:
                 events = _after(connection, pos, day)
         if not events:
             return 0  # dropped by age, before this sink had them
-        self._sink.publish(events)
+        try:
+            self._sink.publish(events)
+        except EventRefused as refused:
+            return self._go_round(lease, fence, events, refused)
+        self._keep_account(lease, fence, events, pos)
+        return len(events)
+
+    def _go_round(self, lease: str, fence: int, events: Sequence[Event], refused: EventRefused) -> int:
+        """Those before the refused one go on; it is asked for again, and in the end put aside with its reason."""
+        before = [event for event in events if event.pos < refused.event.pos]
+        if before:
+            self._sink.publish(before)
+            self._keep_account(lease, fence, before, before[0].pos - 1)
+            return len(before)
+        with self._engine.begin() as connection:
+            leases.check(connection, lease, fence=fence)
+            tries: int = connection.execute(
+                text("UPDATE sinks SET tries = tries + 1 WHERE name = :name RETURNING tries"),
+                {"name": self._sink.name},
+            ).scalar_one()
+        if tries < TRIES:
+            log.warning("event-refused", sink=self._sink.name, pos=refused.event.pos, reason=refused.reason)
+            return 0
+        log.error("event-put-aside", sink=self._sink.name, pos=refused.event.pos, reason=refused.reason)
+        self._sink.publish([refused.event.withheld(refused.reason)])
+        with self._engine.begin() as connection:
+            leases.check(connection, lease, fence=fence)
+            dead_letters.keep(connection, self._sink.name, refused.event, reason=refused.reason)
+            _delivered(connection, self._sink.name, [refused.event])
+        return 1
+
+    def _keep_account(self, lease: str, fence: int, events: Sequence[Event], pos: int) -> None:
         crash_points.reach(Point.RELAY_AFTER_PUBLISH)
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             leases.check(connection, lease, fence=fence)
             _delivered(connection, self._sink.name, events)
         self._observe([event for event in events if event.pos > pos])
-        return len(events)
 
     def _resumed(self, held: int, pos: int) -> list[Event]:
         """
@@ -146,7 +182,7 @@ def _delivered(connection: Connection, sink: str, events: Sequence[Event]) -> No
     connection.execute(
         text("""
             WITH moved AS (
-                UPDATE sinks SET pos = :last, day = (
+                UPDATE sinks SET pos = :last, tries = 0, day = (
                     SELECT day FROM outbox_log WHERE day >= sinks.day AND pos = :last)
                 WHERE name = :sink
             )

@@ -13,13 +13,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
-from app.runs import attempts, executions
+from app.runs import attempts, cohorts, executions
 from app.runs.attempts import Attempt
-from app.runs.model import UNDONE, Member, Outcome, Verdict
+from app.runs.model import UNDONE, Member, Outcome, Verdict, is_provider_lane, provider_lane
+from sagas import pausing
 from sagas.definition import Call, Result
 from sagas.ports import Ports
 from sagas.steps import asking, plan_fulfilment
@@ -65,12 +68,25 @@ class _Asked:
 
 
 def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
-    """Ask each order's partner, all partners side by side, and the next one where that is safe."""
+    """
+    Ask each order's partner, all partners side by side, and the next one where that is safe.
+
+    Whose partner others wait for already, joins them in his lane unasked: nobody else shall wait for him.
+    """
     with ports.engine.begin() as connection:
         later = attempts.all_of(connection, [m.run_id for m in members])
         places = restaurants.known(connection, ((m.tenant_id, m.given["restaurant_id"]) for m in members))
+        slow = _silent(connection, ports, call)
     turn = [_first(m, later.get(m.run_id, []), call) for m in members]
     outcomes: dict[int, Outcome] = {}
+    if call.paused:
+        turn = _passing_over(ports, call, turn, outcomes)
+    outcomes |= {
+        asked.member.run_id: Outcome(Verdict.NOT_YET, "partner-silent", provider=asked.partner)
+        for asked in turn
+        if asked.partner in slow and not asked.before
+    }
+    turn = [asked for asked in turn if asked.member.run_id not in outcomes]
     while turn:
         going_on = [asked for asked in turn if asked.recalling]
         turn = [asked for asked in turn if not asked.recalling]
@@ -92,7 +108,7 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     """Take the dispatch back from every partner that may have it."""
     with ports.engine.begin() as connection:
         later = attempts.all_of(connection, [m.run_id for m in members])
-    left = {m.run_id: list({_planned(m)[0], *(a.partner for a in later.get(m.run_id, []))}) for m in members}
+    left = {m.run_id: list(_asked_so_far(m, later.get(m.run_id, []))) for m in members}
     outcomes: dict[int, Outcome] = dict.fromkeys(left, UNDONE)
     by_id = {m.run_id: m for m in members}
     while any(left.values()):
@@ -104,6 +120,14 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     return Result(outcomes)
 
 
+def _silent(connection: Connection, ports: Ports, call: Call) -> set[str]:
+    """Partners in whose lanes others wait, unless this is such a lane."""
+    if is_provider_lane(call.lane):
+        return set()
+    lanes = {provider_lane(name): name for name in ports.delivery}
+    return {lanes[lane] for lane in cohorts.lanes_in_trouble(connection, list(lanes))}
+
+
 def _first(member: Member, later: Sequence[Attempt], call: Call) -> _Asked:
     """The partner who was asked last, or the planned one; after him all others, also those before him."""
     ranking = _planned(member)
@@ -112,10 +136,39 @@ def _first(member: Member, later: Sequence[Attempt], call: Call) -> _Asked:
     return _Asked(
         member,
         ranking[start:] + ranking[:start],
-        len(later),
-        before=frozenset(() if fresh else (ranking[0], *(attempt.partner for attempt in later))),
+        later[-1].nth if later else 0,
+        before=frozenset() if fresh else _asked_so_far(member, later),
         recalling=bool(later and later[-1].recall),
     )
+
+
+def _asked_so_far(member: Member, later: Sequence[Attempt]) -> frozenset[str]:
+    """Whoever may have been asked: the planned partner, unless another was asked in his place, and all after him."""
+    passed_over = bool(later) and later[0].nth == 0
+    return frozenset(a.partner for a in later) | frozenset(() if passed_over else _planned(member)[:1])
+
+
+def _passing_over(
+    ports: Ports, call: Call, turn: Sequence[_Asked], outcomes: dict[int, Outcome]
+) -> list[_Asked]:
+    """Partners whom an operator holds back are not asked; who has perhaps been asked before is waited for."""
+    going_on, instead = [], []
+    for asked in turn:
+        others = tuple(partner for partner in asked.partners if partner not in call.paused)
+        if asked.partner not in call.paused:
+            going_on.append(asked)
+        elif asked.recalling or not asked.sure:
+            outcomes[asked.member.run_id] = pausing.outcome(asking.partners_lane(asked.partner), sure=False)
+        elif others:
+            instead.append(replace(asked, partners=others))
+        else:
+            outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=True)
+    _intend(ports, call, instead)
+    return going_on + instead
+
+
+def _lane_of_all_paused(asked: _Asked, call: Call) -> str:
+    return asking.partners_lane(*call.paused.intersection(_planned(asked.member)))
 
 
 def _planned(member: Member) -> tuple[str, ...]:
@@ -154,8 +207,10 @@ def _next_partners(
         told = recalled.get(asked.member.run_id, UNDONE)
         if told.verdict is not Verdict.UNDONE:
             outcomes[asked.member.run_id] = Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
-        elif len(asked.partners) > 1:
-            turn.append(replace(asked, partners=asked.partners[1:], nth=asked.nth + 1, recalling=False))
+        elif others := tuple(partner for partner in asked.partners[1:] if partner not in call.paused):
+            turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False))
+        elif call.paused.intersection(_planned(asked.member)):
+            outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=False)
         elif asked.unreached:
             outcomes[asked.member.run_id] = Outcome(Verdict.UNAVAILABLE, "no-available-partner")
         else:
@@ -170,7 +225,7 @@ def _intend(ports: Ports, call: Call, turn: Sequence[_Asked]) -> None:
         return
     with ports.engine.begin() as connection:
         executions.hold(connection, cohort_id=call.cohort_id, step=call.step, executor=call.executor)
-        attempts.intend(connection, {a.member.run_id: (a.nth, Attempt(a.partner, a.recalling)) for a in turn})
+        attempts.intend(connection, {a.member.run_id: Attempt(a.partner, a.recalling, a.nth) for a in turn})
 
 
 def _side_by_side(

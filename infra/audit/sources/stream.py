@@ -24,8 +24,10 @@ for i, entry in ipairs(entries) do
     local id, kind = string.match(event, '^{"specversion":"1.0","id":"(%d+)","source":"[^"]*","type":"([%w.-]+)"')
     local _, before = string.find(event, ',"sequence":', 1, true)
     local sequence = before and string.match(event, '^%d+', before + 1)
-    local pos = string.match(last, '^(%d+)-0$')
-    out[i] = table.concat({pos or '\\N', id or '\\N', kind or '\\N', sequence or '\\N'}, '\t') .. '\n'
+    local pos, nth = string.match(last, '^(%d+)-(%d+)$')
+    if nth == '0' then  -- the others were published again at a person's wish
+        out[#out + 1] = table.concat({pos, id or '\\N', kind or '\\N', sequence or '\\N'}, '\t') .. '\n'
+    end
 end
 return {last, table.concat(out)}
 """

@@ -93,3 +93,25 @@ def test_passwords_are_not_shown(monkeypatch):
 
 def test_the_page_of_settings_is_up_to_date():
     assert SETTINGS_PAGE.read_text().endswith("\n\n" + settings_module.table())
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"security": "scram", "username": "me"}, "UOOP_KAFKA_PASSWORD"),
+        ({"security": "iam"}, "UOOP_KAFKA_REGION"),
+    ],
+)
+def test_kafkas_security_needs_what_it_is_made_of(monkeypatch, given, missing):
+    for name, value in given.items():
+        monkeypatch.setenv(f"UOOP_KAFKA_{name.upper()}", value)
+
+    with pytest.raises(SettingsRefused, match=missing):
+        Settings.load()
+
+
+def test_a_file_that_is_not_given_stays_so_in_a_child(monkeypatch):
+    for name, value in Settings.load().environment().items():
+        monkeypatch.setenv(name, value)
+
+    assert Settings.load().kafka_ca_file is None

@@ -3,7 +3,7 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
-from fake_desk import Desk
+from fake_desk import Desk, Switchboard
 
 from app.limits.service import RateLimited
 from app.orders.model import Accepted, NewOrder, Status
@@ -20,6 +20,7 @@ from web.services import Principal, Services
 
 TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
 OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
+ADMINISTRATOR = "uoop_dddddddd_0123456789abcdef0123456789abcdef"
 READ_ONLY = "uoop_ffffffff_0123456789abcdef0123456789abcdef"
 FIELD = ("RateLimit", '"key";r=7;t=1')
 AT = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
@@ -61,6 +62,7 @@ class Platform:
         self.tokens = {
             TOKEN: Principal("t1", "0a1b2c3d", frozenset({"orders:read", "orders:write"})),
             OPERATOR: Principal("t1", "eeeeeeee", frozenset({"ops"})),
+            ADMINISTRATOR: Principal("t1", "dddddddd", frozenset({"ops", "admin"})),
             READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
         }
         self.remembers = True
@@ -73,6 +75,7 @@ class Platform:
         self.dependencies: dict[str, bool | str] = {"postgres": True, "redis": True}
         self.wait_s: float | None = None
         self.desk = Desk()
+        self.switchboard = Switchboard()
 
     def recognise(self, token: str) -> Principal | None:
         return self.tokens.get(token) if self.remembers else None
@@ -133,4 +136,5 @@ class Platform:
             limits=self,
             shedding=lambda tenant_id: self.wait_s if tenant_id == "t1" else None,
             runs=self.desk,
+            pauses=self.switchboard,
         )
