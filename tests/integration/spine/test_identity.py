@@ -1,17 +1,23 @@
 """Keys open the door for their tenant until they end, and what was done to them is kept."""
 
+import json
+import time
 from datetime import timedelta
+from pathlib import Path
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
 from app.tenants import keys, service
 from app.tenants.keys import KeyEnded, NoKey, UnknownScope
 from app.tenants.service import NoTenant, TenantTaken
-from infra.identity import api_keys
+from infra.identity import api_keys, identity
 from infra.identity.api_keys import ApiKeys, TooManyUnknown
 from infra.identity.tenancy import Tenancy
+from infra.settings import Settings
 
 DAY = timedelta(days=1)
 
@@ -185,3 +191,27 @@ def test_tenants_tell_their_rate_and_how_many_keys_are_in_use(db: Database, acme
     assert Tenancy(db).rate_per_s(acme) == 9
     with pytest.raises(NoTenant):
         Tenancy(db).rate_per_s("nobody")
+
+
+def test_keys_and_tokens_of_the_issuer_open_one_door(db: Database, acme: str, home: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    public = {**jwt.algorithms.ECAlgorithm.to_jwk(private.public_key(), as_dict=True), "kid": "e"}
+    (home / "jwks.json").write_text(json.dumps({"keys": [public]}))
+    settings = Settings(
+        home=home, jwt_issuer="https://me", jwt_audience="uoop", jwt_jwks=str(home / "jwks.json")
+    )
+    claims = {"iss": "https://me", "aud": "uoop", "exp": time.time() + 60, "tenant": acme, "scope": "ops"}
+    token = jwt.encode(claims, private, "ES256", headers={"kid": "e"})
+    door = identity(settings, db)
+
+    by_key, by_token = door.authenticate(made(db, acme)), door.authenticate(token)
+
+    assert by_key
+    assert by_token
+    assert (by_key.tenant_id, by_key.scopes) == (acme, {"orders:read"})
+    assert (by_token.tenant_id, by_token.scopes, by_token.tenant_rate_per_s) == (acme, {"ops"}, 50)
+    assert door.recognise(token) == by_token
+
+
+def test_without_an_issuer_a_token_opens_nothing(db: Database, home: Path) -> None:
+    assert identity(Settings(home=home), db).authenticate("a.b.c") is None
