@@ -21,6 +21,7 @@ from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
 from infra.wiring import doorbell, partner_names, redis_client
 from sagas.all import SAGAS
+from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
 from sagas.pause_desk import PauseDesk
@@ -120,6 +121,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         shedding=pressure.retry_after_s,
         runs=desk,
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
+        deliveries=DeliveryDesk(db, bell),
     )
 
 

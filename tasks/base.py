@@ -26,6 +26,8 @@ class Services:
     :param sequence: moves one batch into the event log, returns its size
     :param reconcile: rebuilds a capacity ledger that was lost
     :param mend_capacity: mends where ledger and truth differ
+    :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
+    :param watch_deliveries: looks after deliveries of which nothing was reported in time
     :param maintain: makes and drops partitions
     """
 
@@ -33,6 +35,8 @@ class Services:
     doorbell: RedisDoorbell
     sequence: Callable[[], int]
     relays: Relays
+    apply_reports: Callable[[], tuple[int, bool]]
+    watch_deliveries: Callable[[], int]
     reconcile: Callable[[], None]
     mend_capacity: Callable[[], None]
     maintain: Callable[[], None]

@@ -10,7 +10,17 @@ from werkzeug.routing import BaseConverter
 from app.orders import document
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
-from web import batches, health, instructions, pauses, representations, runs
+from web import (
+    batches,
+    deliveries,
+    delivery_instructions,
+    health,
+    instructions,
+    pauses,
+    refunds,
+    representations,
+    runs,
+)
 from web.description import batches as described_batches
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
@@ -104,8 +114,11 @@ def _schemas() -> dict[str, dict[str, Any]]:
         [
             *representations.SCHEMAS,
             *runs.SCHEMAS,
+            *refunds.SCHEMAS,
             *pauses.SCHEMAS,
             *instructions.SCHEMAS,
+            *deliveries.SCHEMAS,
+            *delivery_instructions.SCHEMAS,
             *health.SCHEMAS,
             *batches.SCHEMAS,
             Problem,

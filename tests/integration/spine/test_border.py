@@ -27,9 +27,16 @@ Operation = tuple[str, str, dict[str, Any]]
 NEVER_WAS = {"order_id": "018f3b2c-0000-7000-8000-000000000000", "run_id": "17"}
 
 
+class Unasked:
+    """Services of an application that only describes itself."""
+
+    def __getattr__(self, _: str) -> None:
+        return None
+
+
 def operations() -> Iterator[Operation]:
     """Every operation that needs a token."""
-    described = create_app(cast(Services, None)).test_client().get("/openapi.json").json
+    described = create_app(cast(Services, Unasked())).test_client().get("/openapi.json").json
     assert described
     for path, item in described["paths"].items():
         shared = item.get("parameters", [])
@@ -144,6 +151,7 @@ def told(answer: TestResponse) -> dict[str, Any]:
 def test_no_list_holds_a_strangers_order(door: Door, world: World, operation: Operation) -> None:
     with world.db.begin() as connection:
         connection.execute(text("UPDATE runs SET state = 'p'"))
+    parked_report(door, world)
 
     mine, others = door.ask("acme", operation, {}), door.ask("stranger", operation, {})
 
@@ -152,8 +160,35 @@ def test_no_list_holds_a_strangers_order(door: Door, world: World, operation: Op
     assert door.order_id not in others.text
 
 
+def parked_report(door: Door, world: World) -> int:
+    return int(
+        world.one(
+            "INSERT INTO delivery_reports (reporter, by, event_id, order_id, what, at, state, reason) "
+            "VALUES ('swift', 'swift', 'e', :order, 'DELIVERED', now(), 'p', 'wrong-partner') RETURNING id",
+            order=door.order_id,
+        )
+    )
+
+
+def test_no_report_of_a_strangers_order_is_settled(door: Door, world: World) -> None:
+    report = parked_report(door, world)
+    asked = {"report_ids": [str(report)], "act": "dismiss", "reason": "try it"}
+
+    answer = door.client.post(
+        "/v1/ops/reports/settle", json=asked, headers={"Authorization": f"Bearer {door.tokens['stranger']}"}
+    )
+
+    assert answer.status_code == 200
+    assert world.one("SELECT state FROM delivery_reports") == "p"
+
+
 def test_what_else_there_is_stands_below() -> None:
-    assert {"POST /v1/orders", "POST /v1/orders/batch", "POST /v1/ops/runs/bulk"} == OTHERS
+    assert {
+        "POST /v1/orders",
+        "POST /v1/orders/batch",
+        "POST /v1/ops/reports/settle",
+        "POST /v1/ops/runs/bulk",
+    } == OTHERS
 
 
 def test_a_strangers_idempotency_key_and_external_id_are_free(door: Door) -> None:

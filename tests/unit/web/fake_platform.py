@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk, Switchboard
 
 from app.limits.service import RateLimited
@@ -76,6 +77,7 @@ class Platform:
         self.wait_s: float | None = None
         self.desk = Desk()
         self.switchboard = Switchboard()
+        self.delivery_desk = DeliveryDesk()
 
     def recognise(self, token: str) -> Principal | None:
         return self.tokens.get(token) if self.remembers else None
@@ -137,4 +139,5 @@ class Platform:
             shedding=lambda tenant_id: self.wait_s if tenant_id == "t1" else None,
             runs=self.desk,
             pauses=self.switchboard,
+            deliveries=self.delivery_desk,
         )
