@@ -126,7 +126,7 @@ def _flower(settings: Settings, env: dict[str, str]) -> Process:
 
 def _granian_flags(settings: Settings) -> tuple[str, ...]:
     return (
-        *("--http", "1", "--no-ws"),
+        *("--http", "1", "--no-ws", "--http1-buffer-size", "65536"),  # bounds what comes before a body
         *("--host", settings.host, "--port", str(settings.port)),
         *("--workers", str(settings.api_workers)),
         *("--backlog", "2048", "--backpressure", "2048"),  # above the connections that clients keep open

@@ -55,12 +55,12 @@ class ProvidersUnknown(Unavailable):
     code = "providers-unknown"
 
 
-def redis_client(url: str) -> "redis.Redis":
-    """A client that cannot hang: 2 s to connect, 5 s for an answer."""
+def redis_client(url: str, *, connect_s: float = 2, answer_s: float = 5) -> "redis.Redis":
+    """A client that cannot hang."""
     return redis.Redis.from_url(
         url,
-        socket_connect_timeout=2,
-        socket_timeout=5,
+        socket_connect_timeout=connect_s,
+        socket_timeout=answer_s,
         socket_keepalive=True,
         health_check_interval=15,
         retry=Retry(
