@@ -10,9 +10,11 @@ from functools import partial
 import redis
 import structlog
 from celery import Celery
+from kombu.exceptions import KombuError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine as Database
+from sqlalchemy.exc import OperationalError
 
 from app import database, partitions
 from app.capacity import drift
@@ -29,6 +31,7 @@ from app.outbox.relay import Relay
 from app.outbox.side_by_side import Relays
 from app.providers import registry
 from app.providers.port import Kind, Provider
+from app.runs import executions
 from app.settlement.service import Settlement
 from infra import metrics
 from infra.settings import Settings
@@ -39,6 +42,7 @@ from sagas.engine import Engine, Limits
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
 from sagas.settlement import BOOKS
+from tasks import names
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
 
@@ -54,12 +58,12 @@ class ProvidersUnknown(Unavailable):
     code = "providers-unknown"
 
 
-def redis_client(url: str) -> "redis.Redis":
-    """A client that cannot hang: 2 s to connect, 5 s for an answer."""
+def redis_client(url: str, *, connect_s: float = 2, answer_s: float = 5) -> "redis.Redis":
+    """A client that cannot hang."""
     return redis.Redis.from_url(
         url,
-        socket_connect_timeout=2,
-        socket_timeout=5,
+        socket_connect_timeout=connect_s,
+        socket_timeout=answer_s,
         socket_keepalive=True,
         health_check_interval=15,
         retry=Retry(
@@ -148,21 +152,31 @@ def sinks(settings: Settings) -> list[Sink]:
     return found
 
 
-def messages_may_be_lost(settings: Settings) -> None:
+def worker_died(settings: Settings, pid: int | None) -> None:
     """
     A worker died with messages in its hands: the sweep shall send again what nobody is executing.
 
-    Said again until Redis has taken it: a Redis that refuses to write is what workers die of.
+    Said until both stores have taken it: a Redis that is away is what workers die of.
+
+    :param pid: whose children's executions are surely over; None: leases tell
     """
-    carrier = CeleryCarrier(Celery(), redis_client(settings.broker_url.get_secret_value()), SAGAS)
-    until = time.monotonic() + TOLD_WITHIN_S
-    while True:
-        try:
-            return carrier.forget()
-        except redis.RedisError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(TELL_EVERY_S)
+    db = database.engine(settings.database_url.get_secret_value(), pool_size=1)
+    with Celery(broker=settings.broker_url.get_secret_value(), set_as_current=False) as app:
+        app.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
+        carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
+        until = time.monotonic() + TOLD_WITHIN_S
+        while True:
+            try:
+                if pid is not None:
+                    with db.begin() as connection:
+                        executions.bury(connection, pid)
+                carrier.forget()
+                app.send_task(names.SWEEP, queue=names.CONTROL, retry=False, ignore_result=True)
+                return
+            except (OperationalError, redis.RedisError, KombuError):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(TELL_EVERY_S)
 
 
 def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell) -> Ports:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.outbox.side_by_side import Relays
 from sagas.engine import Engine
-from tasks import broker_guard, unreadable_messages
+from tasks import broker_guard, rejoining, unreadable_messages
 from tasks.doorbell import RedisDoorbell
 
 log = structlog.get_logger()
@@ -79,9 +79,11 @@ def application(services_factory: Callable[[], Services], **configuration: Any) 
     """The Celery application; `services_factory` is called once in each worker process."""
     broker_guard.install()
     unreadable_messages.install()
+    rejoining.install()
     app = Celery("uoop", task_cls=ServiceTask, include=["tasks.steps", "tasks.control"])
     app.config_from_object("celeryconfig")
     app.conf.update(configuration)
+    app.steps["consumer"].add(rejoining.Rejoin)
     app.services_factory, app.services_made = services_factory, None
     app.set_default()
     return app

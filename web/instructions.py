@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Meta
 
 from app import errors
-from app.orders import faults
-from app.orders.document import PATTERN_MEANINGS, MalformedJson, Name
+from app.orders import faults, review
+from app.orders.document import PATTERN_MEANINGS, InvalidOrder, MalformedJson, Name
 from app.orders.faults import Fault
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
@@ -153,18 +153,28 @@ def who(caller: Principal, operator: str | None) -> str:
     return f"{caller.key_prefix}/{operator}" if operator else caller.key_prefix
 
 
-def read(form: type[T]) -> T:
+def read(
+    form: type[T],
+    *,
+    limit_bytes: int = submissions.BODY_LIMIT_BYTES,
+    refusal: type[InvalidAct | InvalidOrder] = InvalidAct,
+) -> T:
     """
     Read the body of the current request.
 
     :raises MalformedJson: when it is not one JSON document in UTF-8
-    :raises InvalidAct: with what is wrong
+    :raises InvalidAct: or what `refusal` names, with what is wrong
     """
+    body = submissions.body(limit_bytes)
     try:
-        return msgspec.json.decode(submissions.body(), type=form)
+        return msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as wrong:
-        raise InvalidAct([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
+        first = faults.of_schema(wrong, PATTERN_MEANINGS)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
+    try:
+        raise refusal(review.found(review.read(body), form, PATTERN_MEANINGS) or [first])
+    except review.NotJson as wrong:
         raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
 
 

@@ -26,11 +26,41 @@ from sagas.wishes import Refunding, RefundWish
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a tenant, by one of its keys."""
+    """
+    Who asks: a tenant, by one of its keys or by somebody's token.
+
+    :param key_prefix: the visible part of the key; of a token `jwt` and its subject
+    :param rate_per_s: requests a second that this caller may make; None: as the settings say
+    :param tenant_rate_per_s: the same for all of its tenant together
+    """
 
     tenant_id: str
     key_prefix: str
     scopes: frozenset[str]
+    rate_per_s: int | None = None
+    tenant_rate_per_s: int | None = None
+
+
+class Identity(Protocol):
+    """Tells who stands behind a token. Both may raise `app.errors.UoopError`."""
+
+    def recognise(self, token: str) -> Principal | None:
+        """Whose token this is, from memory alone; None when `authenticate` must be asked."""
+
+    def authenticate(self, token: str) -> Principal | None:
+        """Whose token this is, None when nobody's."""
+
+
+class Limits(Protocol):
+    """How much a caller may ask; as `web.limits.Limits` says. The lists are header fields of the answer."""
+
+    def take_now(self, caller: Principal) -> list[tuple[str, str]] | None: ...
+
+    def take(self, caller: Principal) -> list[tuple[str, str]]: ...
+
+    def give_back(self, caller: Principal) -> None: ...
+
+    def charge(self, caller: Principal, count: int) -> None: ...
 
 
 class RunDesk(Protocol):
@@ -106,7 +136,7 @@ class Services:
     """
     Ports of the front door. All may raise `app.errors.Unavailable`.
 
-    authenticate(token)            whose token it is, None when nobody's
+    identity                       tells whose a token is
     accept(new)                    a future that ends after the commit, with Accepted or with KeyReused,
                                    ExternalIdTaken, Unavailable
     order(tenant_id, order_id)     None when the tenant has no such order
@@ -114,22 +144,26 @@ class Services:
     timeline(tenant_id, order_id)  oldest first, None when the tenant has no such order
     readiness()                    every dependency: True, or False, or a word on what is missing
     metrics()                      the exposition and its content type
-    shedding()                     None, or after how many seconds a refused client may come again; asked
-                                   before anything of a submission is read, so it only looks
+    cursor_secret()                signs places in lists; the same in every process
+    limits                         how much a caller may ask
+    shedding(tenant_id)            None, or after how many seconds a refused client may come again; asked
+                                   before the body of a submission is read, so it only looks
     runs                           the operators' desk
     differences                    their desk for differences with providers
     pauses                         the operators' switchboard
     deliveries                     the operators' desk for deliveries under way
     """
 
-    authenticate: Callable[[str], Principal | None]
+    identity: Identity
     accept: Callable[[NewOrder], Future[Accepted]]
     order: Callable[[str, str], OrderView | None]
     list_orders: Callable[[str, OrderFilter, Position | None, int], OrderPage]
     timeline: Callable[[str, str], list[TimelineEntry] | None]
     readiness: Callable[[], Mapping[str, bool | str]]
     metrics: Callable[[], tuple[bytes, str]]
-    shedding: Callable[[], float | None]
+    cursor_secret: Callable[[], bytes]
+    limits: Limits
+    shedding: Callable[[str], float | None]
     runs: RunDesk
     differences: DifferenceDesk
     pauses: Switchboard

@@ -17,6 +17,7 @@ class OwnFleet:
     name = OWN_FLEET
     kind = Kind.DELIVERY
     bulk = True
+    tombstones = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

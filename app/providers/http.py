@@ -34,7 +34,15 @@ class HttpProvider:
     """A provider behind `url`; thread-safe, and usable on both sides of a fork."""
 
     def __init__(
-        self, *, name: str, kind: Kind, url: str, bulk: bool, token: str, permits: Permits | None = None
+        self,
+        *,
+        name: str,
+        kind: Kind,
+        url: str,
+        bulk: bool,
+        token: str,
+        tombstones: bool = True,
+        permits: Permits | None = None,
     ) -> None:
         """:param permits: bound the requests in flight; None is as many as the callers make"""
         parts = urlsplit(url)
@@ -42,6 +50,7 @@ class HttpProvider:
         self.name = name
         self.kind = kind
         self.bulk = bulk
+        self.tombstones = tombstones
         self._path = parts.path.rstrip("/")
         self._head = f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {token}\r\n"
         self._connections = Connections(url)

@@ -32,7 +32,7 @@ class Verdict(StrEnum):
     """What is known about one item after a call."""
 
     DONE = "done"  # the effect stands, now or from an earlier call with this key
-    UNDONE = "undone"  # no effect stands, and none can come: the key carries a tombstone
+    UNDONE = "undone"  # no effect stands, and with tombstones none can come
     REFUSED = "refused"  # the other side said no
     UNKNOWN = "unknown"  # find only: nobody ever asked for this key
     UNAVAILABLE = "unavailable"  # not processed, surely without an effect: ask again later
@@ -114,11 +114,15 @@ class Provider(Protocol):
     def bulk(self) -> bool:
         """Whether a cohort travels in one request."""
 
+    @property
+    def tombstones(self) -> bool:
+        """Whether an undone key, known or not, is refused for good; else a late `do` has its effect all the same."""
+
     def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
         """DONE, REFUSED, UNAVAILABLE or IN_DOUBT; the same key again gives the same effect, not a second."""
 
     def undo(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
-        """UNDONE, REFUSED, UNAVAILABLE or IN_DOUBT; an unknown key is UNDONE too and stays so."""
+        """UNDONE, REFUSED, UNAVAILABLE or IN_DOUBT; an unknown key is UNDONE too, and stays so if `tombstones`."""
 
     def find(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
         """DONE, UNDONE, UNKNOWN, UNAVAILABLE or IN_DOUBT; changes nothing."""

@@ -18,6 +18,7 @@ from infra.cli import (
     demo,
     differences,
     events,
+    keys,
     orders,
     pauses,
     reconcile,
@@ -35,6 +36,7 @@ orders.register(app)
 runs.register(app)
 reconcile.register(app)
 differences.register(app)
+keys.register(app)
 pauses.register(app)
 deliveries.register(app)
 audit.register(app)

@@ -119,12 +119,19 @@ class Effects:
     """One provider's effects of one resource. What is answered has been recorded."""
 
     def __init__(
-        self, ledger: Ledger, provider: str, resource: Resource, clock: Callable[[], datetime]
+        self,
+        ledger: Ledger,
+        provider: str,
+        resource: Resource,
+        clock: Callable[[], datetime],
+        *,
+        tombstones: bool = True,
     ) -> None:
         self._ledger = ledger
         self._provider = provider
         self._resource = resource
         self._clock = clock
+        self._tombstones = tombstones
         self._place = ledger.place(provider, resource)
         below, above = _BELOW.get(resource), _ABOVE.get(resource)
         self._below = ledger.place(provider, below) if below else 0
@@ -172,6 +179,9 @@ class Effects:
             before = known.get(key)
             if key in used:
                 outcomes.append(Outcome(key, "refused", reason=_KEPT[self._resource]))
+                continue
+            if before is None and not self._tombstones:
+                outcomes.append(Outcome(key, "unknown"))
                 continue
             if before is None or not before.undone:
                 line = self._undoing(seq + len(lines) + 1, key, before, at)

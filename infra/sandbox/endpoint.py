@@ -27,6 +27,7 @@ _STATUS_CODES = {"done": 200, "undone": 200, "refused": 409, "unknown": 404}
 _NONSENSE = Response(200, b"<html>It works!</html>", "text/html")
 _HANG = NoAnswer(hang_up=False)
 _DOWN = NoAnswer(hang_up=True)
+_ONLY = {Name.STALE: "do", Name.MUTE: "undo"}
 _READ_ASKED = msgspec.json.Decoder(AskedInBulk)
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -50,7 +51,7 @@ class Endpoint:
         """
         :raises msgspec.DecodeError: if the key or the body is not what the resource wants
         """
-        call = self._control.next_call()
+        call = self._next_call({"PUT": "do", "DELETE": "undo"}.get(method, "find"))
         if method == "PUT":
             item = msgspec.convert({**msgspec.json.decode(body, type=dict), "key": key}, self._item_type)
             refused = self._refused([item])
@@ -69,7 +70,7 @@ class Endpoint:
         """
         :raises msgspec.DecodeError: if an item is not what the resource wants, or there are more than 1,000
         """
-        call = self._control.next_call()
+        call = self._next_call(verb)
         if verb == "do":
             items = self._read_items.decode(body).items
             return _behave(call, lambda: self._done_bulk(items))
@@ -81,9 +82,13 @@ class Endpoint:
         """
         :raises msgspec.ValidationError: if the query is not what a list wants
         """
-        call = self._control.next_call()
+        call = self._next_call("list")
         asked = msgspec.convert(query, Listing, strict=False)
         return _behave(call, lambda: Response(200, _ENCODE(self._effects.listing(asked))))
+
+    def _next_call(self, verb: str) -> Behavior | None:
+        call = self._control.next_call()
+        return None if call and _ONLY.get(call.behavior, verb) != verb else call
 
     def _undo(self, keys: Sequence[str]) -> list[Outcome]:
         kept = set(keys) if self._control.keeps() else self._kept.keys() & set(keys)
@@ -159,7 +164,10 @@ def _behave(
             return Response(500, b'{"reason":"failed"}')
         case Name.DOWN:
             return _DOWN
-        case Name.HANG:
+        case Name.HANG | Name.MUTE:
+            return _HANG
+        case Name.STALE:
+            asyncio.get_running_loop().call_later(behavior.seconds, work)
             return _HANG
         case _:
             return _misbehave(behavior, work)

@@ -47,7 +47,7 @@ class Service:
             (_path(config), resource.value): Endpoint(
                 config,
                 resource,
-                Effects(ledger, config.name, resource, clock),
+                Effects(ledger, config.name, resource, clock, tombstones=config.tombstones),
                 self._controls[config.name],
                 magic,
             )

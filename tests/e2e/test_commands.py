@@ -4,6 +4,8 @@ import http.client
 import json
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -200,6 +202,34 @@ def test_a_partner_is_paused_and_resumed_under_load(running: Uoop, eventually: C
     assert json.loads(resumed.stdout)["pauses"] == []
     told = json.loads(out.splitlines()[-1])
     assert (told["accepted"], told["lost"], told["duplicates"], told["audit"]) == (600, 0, 0, "clean"), err
+
+
+def test_a_key_opens_the_door_until_it_is_revoked(running: Uoop, eventually: Callable[..., object]):
+    assert running("tenants", "create", "acme").returncode == 0
+    made = running("keys", "create", "--tenant", "acme", "--scope", "orders:read", "--json")
+    key = json.loads(made.stdout)
+    (api,) = (row for row in json.loads(running("ps", "--json").stdout) if row["name"] == "api")
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{api['port']}/v1/orders", headers={"Authorization": f"Bearer {key['key']}"}
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        assert json.load(answer) == {"orders": [], "next_cursor": None}
+
+    assert running("keys", "revoke", key["prefix"]).returncode == 0
+
+    assert eventually(lambda: _status(request) == 401, within_s=10)
+    listed = running("keys", "list", "--tenant", "acme").stdout
+    assert key["prefix"] in listed
+    assert key["key"] not in listed
+
+
+def _status(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
 
 
 # The last one on this home: what it does, every audit after it would find too.

@@ -11,6 +11,7 @@ from app.orders import document
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
 from web import (
+    batches,
     deliveries,
     delivery_instructions,
     differences,
@@ -21,6 +22,7 @@ from web import (
     representations,
     runs,
 )
+from web.description import batches as described_batches
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -78,7 +80,14 @@ def api(app: Flask) -> Api:
         components.schema(name, schema)
     for name, header in HEADERS.items():
         components.header(name, header)
-    components.security_scheme("ApiKey", {"type": "http", "scheme": "bearer", "description": "Your API key."})
+    components.security_scheme(
+        "ApiKey",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Your API key, or a JWT of the issuer that the platform trusts.",
+        },
+    )
     return described
 
 
@@ -113,8 +122,9 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *deliveries.SCHEMAS,
             *delivery_instructions.SCHEMAS,
             *health.SCHEMAS,
+            *batches.SCHEMAS,
             Problem,
         ],
         ref_template=REF,
     )
-    return {**sent, **told}
+    return {**sent, "SubmittedBatch": described_batches.SUBMITTED, **told}

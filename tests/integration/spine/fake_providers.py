@@ -81,6 +81,7 @@ class FakeProvider:
     """Answers by its book; told otherwise by `behave`, and overtaken in its calls by what happens `meanwhile`."""
 
     bulk = True
+    tombstones = True
 
     def __init__(self, name: str, kind: Kind, book: Book) -> None:
         self.name, self.kind, self.book = name, kind, book
@@ -242,6 +243,8 @@ class FakeProvider:
             if mood is Mood.SILENT:
                 return Answer(key, Verdict.IN_DOUBT)
             state = self._states.get((resource, key))
+            if state is None and not self.tombstones:
+                return Answer(key, Verdict.UNDONE)
             if state != "undone":
                 op = "undo" if state == "done" else "tombstone"
                 self.book.effects.append(Effect(self.name, resource, key, op))
