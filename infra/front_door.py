@@ -16,6 +16,7 @@ from app.orders.group_commit import GroupCommit
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
+from app.settlement.desk import DifferenceDesk
 from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
@@ -26,6 +27,7 @@ from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
 from sagas.pause_desk import PauseDesk
 from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
+from sagas.settlement import UNDOABLE
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.limits import Limits
@@ -120,6 +122,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         limits=limits(settings),
         shedding=pressure.retry_after_s,
         runs=desk,
+        differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
         deliveries=DeliveryDesk(db, bell),
     )

@@ -117,6 +117,12 @@ class Settings(BaseSettings):
         description="Age of a tenant's oldest waiting order above which its new ones are refused",
     )
     order_deadline_s: int = Field(default=900, ge=1, description="Time in which an order ends or is parked")
+    settle_hour: int = Field(
+        default=1,
+        ge=0,
+        le=23,
+        description="Hour of the day, in UTC, from which yesterday is compared with the providers' lists",
+    )
     drain_s: float = Field(
         default=15, ge=1, description="Time that a stop may take before processes are killed"
     )

@@ -30,8 +30,9 @@ from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import Relay
 from app.outbox.side_by_side import Relays
 from app.providers import registry
-from app.providers.port import Kind
+from app.providers.port import Kind, Provider
 from app.runs import executions
+from app.settlement.service import Settlement
 from infra import metrics
 from infra.settings import Settings
 from sagas import deliveries
@@ -40,12 +41,14 @@ from sagas.backends.celery import CeleryCarrier
 from sagas.engine import Engine, Limits
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
+from sagas.settlement import BOOKS
 from tasks import names
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
 
 log = structlog.get_logger()
 
+SETTLE_FOR_S = 1.0  # of every 5 s between two ticks: never more than a fifth of one process
 TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
 
 
@@ -121,7 +124,22 @@ def services(settings: Settings, app: Celery) -> Services:
         reconcile=partial(reconcile, db, ledger),
         mend_capacity=partial(mend_capacity, db, ledger),
         maintain=partial(_maintain, db, [sink.name for sink in used]),
+        settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
     )
+
+
+def settlement(settings: Settings, db: Database) -> Settlement:
+    """
+    The comparison with every declared provider and the own fleet.
+
+    :raises ProvidersFileError: as `check_providers` does
+    """
+    check_providers(settings)
+    sides: dict[str, Provider] = {
+        provider.name: provider for provider in registry.load(settings.providers, engine=db)
+    }
+    sides[OWN_FLEET] = OwnFleet(db)
+    return Settlement(db, BOOKS, sides, holder=f"{socket.gethostname()}:{os.getpid()}")
 
 
 def sinks(settings: Settings) -> list[Sink]:
@@ -203,6 +221,10 @@ def reconcile(db: Database, ledger: Ledger) -> None:
             capacity.rebuild(db, ledger)
     except Unavailable:
         return  # Redis is away: nothing can be held meanwhile either
+
+
+def _settle(settlement: Settlement, *, from_hour: int) -> None:
+    settlement.tick(now=datetime.now(UTC), from_hour=from_hour, for_s=SETTLE_FOR_S)
 
 
 def mend_capacity(db: Database, ledger: Ledger) -> None:

@@ -29,6 +29,7 @@ class Services:
     :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
     :param watch_deliveries: looks after deliveries of which nothing was reported in time
     :param maintain: makes and drops partitions
+    :param settle: goes on comparing our books with the providers' lists, for a moment
     """
 
     engine: Engine
@@ -40,6 +41,7 @@ class Services:
     reconcile: Callable[[], None]
     mend_capacity: Callable[[], None]
     maintain: Callable[[], None]
+    settle: Callable[[], None]
 
 
 def made(app: Celery) -> Services:

@@ -11,6 +11,7 @@ WATCH_DELIVERIES = "uoop.watch-deliveries"
 RECONCILE = "uoop.reconcile"
 MEND_CAPACITY = "uoop.mend-capacity"
 MAINTAIN = "uoop.maintain"
+SETTLE = "uoop.settle"
 
 STEPS, PARTNER, PATIENT, OPTIMIZER = "steps", "partner", "patient", "optimizer"
 CONTROL, OUTBOX = "control", "outbox"

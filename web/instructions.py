@@ -1,4 +1,4 @@
-"""What operators send: which runs, what to do to them, and why."""
+"""What operators send: which runs and differences, what to do about them, and why."""
 
 from typing import Annotated, TypeVar
 
@@ -12,6 +12,9 @@ from app.orders.faults import Fault
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
 from app.runs.views import RunFilter, State
+from app.settlement.model import DifferenceKind
+from app.settlement.views import DifferenceFilter
+from app.settlement.views import State as DifferenceState
 from sagas.operations import BULK_AT_MOST, Instruction
 from sagas.pause_desk import Switch
 from web import cursors, submissions
@@ -92,6 +95,38 @@ class ActOnRuns(ActOnRun, frozen=True, forbid_unknown_fields=True, kw_only=True)
     rate_per_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None
 
 
+class ActOnDifference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why it is done."""
+
+    reason: Reason
+    operator: Operator | None = None
+
+
+class DifferenceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which differences, from where on, and how many."""
+
+    state: DifferenceState = DifferenceState.OPEN
+    kind: DifferenceKind | None = None
+    provider: Name | None = None
+    resource: Name | None = None
+    tracking_id: Name | None = None
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+    def filter(self) -> DifferenceFilter:
+        return DifferenceFilter(
+            state=self.state,
+            kind=self.kind,
+            provider=self.provider,
+            resource=self.resource,
+            tracking_id=self.tracking_id,
+        )
+
+    def after(self) -> int | None:
+        """:raises InvalidQuery: when the cursor is not one of ours"""
+        return cursors.decode(self.cursor, int) if self.cursor is not None else None
+
+
 class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Why it is paused or resumed; `for_s`: after so many seconds a pause ends by itself."""
 
@@ -110,7 +145,7 @@ class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         )
 
 
-SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause)
+SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause, ActOnDifference)
 
 
 def who(caller: Principal, operator: str | None) -> str:

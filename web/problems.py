@@ -199,12 +199,6 @@ KINDS: Mapping[str, Kind] = {
             "The order is not between its confirmation and its pickup",
             "What is picked up is with its courier: speak to the partner.",
         ),
-        Kind(
-            "run-under-way",
-            409,
-            "The order's present run has not ended",
-            "Wait until it has, or end it if it is parked.",
-        ),
         Kind("invalid-act", 422, "The instruction is not valid", "The errors point at what is wrong."),
         Kind(
             "not-confirmed",
@@ -213,6 +207,24 @@ KINDS: Mapping[str, Kind] = {
             "All that was done elsewhere would stand.",
         ),
         Kind("unknown-step", 422, "The saga has no such step", "The detail lists its steps."),
+        Kind(
+            "difference-not-found",
+            404,
+            "There is no such difference",
+            "Check its id, and whose key you use.",
+        ),
+        Kind(
+            "difference-resolved",
+            409,
+            "The difference has been resolved, or has gone",
+            "Read it: it says by whom and why.",
+        ),
+        Kind(
+            "nothing-to-undo",
+            409,
+            "Nothing of this kind is undone by key",
+            "Deal with it at the provider, then resolve it.",
+        ),
         Kind("not-paused", 409, "It is not paused", "What is paused is listed in /v1/ops/pauses."),
         Kind(
             "unknown-name",

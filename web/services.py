@@ -10,6 +10,14 @@ from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
+from app.settlement.views import (
+    ActedOn,
+    DifferenceFilter,
+    DifferenceGroup,
+    DifferencePage,
+    DifferenceStory,
+    Remedy,
+)
 from sagas.delivery_desk import Marked, Rerouted, Settled
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
@@ -81,6 +89,20 @@ class RunDesk(Protocol):
     ) -> ActedInBulk: ...
 
 
+class DifferenceDesk(Protocol):
+    """What operators see of differences with providers; as `app.settlement.desk.DifferenceDesk` says."""
+
+    def page(
+        self, tenant_id: str, wanted: DifferenceFilter, after: int | None, limit: int
+    ) -> DifferencePage: ...
+
+    def groups(self, tenant_id: str) -> list[DifferenceGroup]: ...
+
+    def story(self, tenant_id: str, name: str) -> DifferenceStory: ...
+
+    def act(self, tenant_id: str, name: str, act: Remedy, *, who: str, why: str) -> ActedOn: ...
+
+
 class Switchboard(Protocol):
     """What operators may pause and resume; as `sagas.pause_desk.PauseDesk` says."""
 
@@ -127,6 +149,7 @@ class Services:
     shedding(tenant_id)            None, or after how many seconds a refused client may come again; asked
                                    before the body of a submission is read, so it only looks
     runs                           the operators' desk
+    differences                    their desk for differences with providers
     pauses                         the operators' switchboard
     deliveries                     the operators' desk for deliveries under way
     """
@@ -142,5 +165,6 @@ class Services:
     limits: Limits
     shedding: Callable[[str], float | None]
     runs: RunDesk
+    differences: DifferenceDesk
     pauses: Switchboard
     deliveries: DeliveryDesk

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
@@ -63,6 +64,38 @@ class Answer:
     state: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """
+    One effect in a provider's own list.
+
+    :param standing: False when it was undone, or can never come
+    :param at: when it last changed (aware)
+    """
+
+    key: str
+    standing: bool
+    at: datetime
+    reference: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """
+    Part of a provider's own list.
+
+    :param verdict: DONE; REFUSED if it keeps no such list; UNAVAILABLE if it could not be read now
+    :param next: where the next part begins; None at the end
+    """
+
+    verdict: Verdict
+    items: tuple[Listed, ...] = ()
+    next: str | None = None
+    reason: str | None = None
+
+
 class Provider(Protocol):
     """
     A side of the world that keeps effects by key.
@@ -93,3 +126,19 @@ class Provider(Protocol):
 
     def find(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
         """DONE, UNDONE, UNKNOWN, UNAVAILABLE or IN_DOUBT; changes nothing."""
+
+    def listing(
+        self,
+        resource: str,
+        *,
+        since: datetime,
+        until: datetime,
+        cursor: str | None,
+        limit: int,
+        timeout_s: float,
+    ) -> Listing:
+        """
+        What last changed from `since` on and before `until`, each key once, in an order of the provider's own.
+
+        A part may have fewer items than `limit`, even none, before the end.
+        """

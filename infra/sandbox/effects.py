@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -65,6 +65,31 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str
     reference: str | None = None
     reason: str | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One effect in a provider's list; `status` is done or undone, `at` when it last changed."""
+
+    key: str
+    status: str
+    at: str
+    reference: str | None = None
+    amount: str | None = None
+    currency: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    items: list[Entry]
+    next: str | None
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What of the list is asked for."""
+
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+    until: Annotated[datetime, msgspec.Meta(tz=True)]
+    cursor: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1_000
 
 
 AskedInBulk = _InBulk[Asked]
@@ -170,6 +195,24 @@ class Effects:
         known = self._ledger.known(self._place, keys)
         return [self._found(key, known.get(key)) for key in keys]
 
+    def listing(self, asked: Listing) -> Page:
+        """Part of the list of what last changed in a span of time."""
+        lines, more = self._ledger.listing(
+            self._place, _rfc3339(asked.since), _rfc3339(asked.until), asked.cursor, asked.limit
+        )
+        entries = [
+            Entry(
+                line.key,
+                "done" if line.op == "do" else "undone",
+                line.at,
+                self._reference(line) if line.op == "do" else None,
+                line.amount,
+                line.currency,
+            )
+            for line in lines
+        ]
+        return Page(entries, None if more is None else str(more))
+
     def _again(self, key: str, known: Known) -> Outcome:
         if known.undone or known.done is None:
             return Outcome(key, "refused", reason="undone")
@@ -245,4 +288,4 @@ def _uncovered(item: Item, below: dict[str, Known], taken: dict[str, Decimal]) -
 
 
 def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

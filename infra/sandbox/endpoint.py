@@ -11,7 +11,16 @@ import msgspec
 from app.providers.port import Resource
 from app.providers.registry import ProviderConfig
 from infra.sandbox.behavior import REMEMBERED, Behavior, Control, Magic, Name
-from infra.sandbox.effects import BULK_TYPES, ITEM_TYPES, Asked, AskedInBulk, Effects, Item, Outcome
+from infra.sandbox.effects import (
+    BULK_TYPES,
+    ITEM_TYPES,
+    Asked,
+    AskedInBulk,
+    Effects,
+    Item,
+    Listing,
+    Outcome,
+)
 from infra.sandbox.http import NoAnswer, Reply, Response
 
 _STATUS_CODES = {"done": 200, "undone": 200, "refused": 409, "unknown": 404}
@@ -24,7 +33,7 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 class Endpoint:
-    """What `PUT, DELETE, GET .../KEY` and `POST .../do, undo, find` do at one place."""
+    """What `PUT, DELETE, GET .../KEY`, `POST .../do, undo, find` and `GET ...?since=` do at one place."""
 
     def __init__(
         self, config: ProviderConfig, resource: Resource, effects: Effects, control: Control, magic: Magic
@@ -68,6 +77,14 @@ class Endpoint:
         keys = [asked.key for asked in _READ_ASKED.decode(body).items]
         answer = self._undo if verb == "undo" else self._effects.find
         return _behave(call, lambda: _bulk(answer(keys)))
+
+    def listing(self, query: dict[str, str]) -> Reply | Awaitable[Reply]:
+        """
+        :raises msgspec.ValidationError: if the query is not what a list wants
+        """
+        call = self._next_call("find")
+        asked = msgspec.convert(query, Listing, strict=False)
+        return _behave(call, lambda: Response(200, _ENCODE(self._effects.listing(asked))))
 
     def _next_call(self, verb: str) -> Behavior | None:
         call = self._control.next_call()

@@ -14,6 +14,7 @@ from web import (
     batches,
     deliveries,
     delivery_instructions,
+    differences,
     health,
     instructions,
     pauses,
@@ -114,6 +115,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
         [
             *representations.SCHEMAS,
             *runs.SCHEMAS,
+            *differences.SCHEMAS,
             *refunds.SCHEMAS,
             *pauses.SCHEMAS,
             *instructions.SCHEMAS,

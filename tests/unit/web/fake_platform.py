@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk, Switchboard
+from fake_differences import Differences
 
 from app.limits.service import RateLimited
 from app.orders.model import Accepted, NewOrder, Status
@@ -76,6 +77,7 @@ class Platform:
         self.dependencies: dict[str, bool | str] = {"postgres": True, "redis": True}
         self.wait_s: float | None = None
         self.desk = Desk()
+        self.differences = Differences()
         self.switchboard = Switchboard()
         self.delivery_desk = DeliveryDesk()
 
@@ -138,6 +140,7 @@ class Platform:
             limits=self,
             shedding=lambda tenant_id: self.wait_s if tenant_id == "t1" else None,
             runs=self.desk,
+            differences=self.differences,
             pauses=self.switchboard,
             deliveries=self.delivery_desk,
         )
