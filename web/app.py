@@ -2,18 +2,7 @@
 
 from flask import Flask
 
-from web import (
-    batches,
-    deliveries,
-    differences,
-    health,
-    observation,
-    orders,
-    pauses,
-    problems,
-    refunds,
-    runs,
-)
+from web import batches, deliveries, differences, health, observation, orders, pauses, problems, refunds, runs
 from web.description import pages, specification
 from web.services import Services
 

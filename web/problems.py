@@ -199,12 +199,6 @@ KINDS: Mapping[str, Kind] = {
             "The order is not between its confirmation and its pickup",
             "What is picked up is with its courier: speak to the partner.",
         ),
-        Kind(
-            "run-under-way",
-            409,
-            "The order's present run has not ended",
-            "Wait until it has, or end it if it is parked.",
-        ),
         Kind("invalid-act", 422, "The instruction is not valid", "The errors point at what is wrong."),
         Kind(
             "not-confirmed",

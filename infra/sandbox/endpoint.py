@@ -82,7 +82,7 @@ class Endpoint:
         """
         :raises msgspec.ValidationError: if the query is not what a list wants
         """
-        call = self._next_call("list")
+        call = self._next_call("find")
         asked = msgspec.convert(query, Listing, strict=False)
         return _behave(call, lambda: Response(200, _ENCODE(self._effects.listing(asked))))
 

@@ -24,7 +24,7 @@ from web.description import examples
 from web.services import Services
 
 Operation = tuple[str, str, dict[str, Any]]
-NEVER_WAS = {"order_id": "018f3b2c-0000-7000-8000-000000000000", "run_id": "17"}
+NEVER_WAS = {"order_id": "018f3b2c-0000-7000-8000-000000000000", "run_id": "17", "difference_id": "17"}
 
 
 class Unasked:
@@ -58,7 +58,7 @@ ALL = sorted(operations(), key=name)
 FOR_ALL_TENANTS = {
     f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")
 }  # scope admin
-TELLS_NO_ORDER = {"GET /v1/ops/pauses"}
+TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary"}
 WITH_ID = [each for each in ALL if "{" in each[1] and name(each) not in FOR_ALL_TENANTS]
 LISTS = [each for each in ALL if "{" not in each[1] and each[0] == "GET"]
 OTHERS = {name(each) for each in ALL if each not in WITH_ID and each not in LISTS} - FOR_ALL_TENANTS
@@ -72,6 +72,11 @@ class Door:
     tokens: dict[str, str]
     order_id: str
     run_id: str
+    difference_id: str
+
+    @property
+    def ids(self) -> dict[str, str]:
+        return {"order_id": self.order_id, "run_id": self.run_id, "difference_id": self.difference_id}
 
     def ask(self, who: str, operation: Operation, ids: dict[str, str]) -> TestResponse:
         method, path, told = operation
@@ -123,19 +128,24 @@ def door(world: World, client_of_the_api: FlaskClient) -> Door:
         for tenant in ("acme", "stranger"):
             service.create_tenant(connection, tenant, name=tenant, order_deadline_s=900, rate_per_s=None)
             tokens[tenant] = keys.create(connection, tenant, scopes=keys.ALL_SCOPES, who="test")
-    made = Door(client_of_the_api, tokens, "", "")
+    made = Door(client_of_the_api, tokens, "", "", "")
     made.order_id = made.submit("acme").get_json()["tracking_id"]
     made.run_id = str(world.one("SELECT run_id FROM uoop_orders"))
+    made.difference_id = str(
+        world.one(
+            "INSERT INTO differences (tenant_id, kind, provider, resource, key, order_id, ours, theirs) VALUES "
+            "('acme', 'ours-not-theirs', 'kitchens', 'placements', 'k', :order, 'done', 'undone') RETURNING id",
+            order=made.order_id,
+        )
+    )
     return made
 
 
 @pytest.mark.parametrize("operation", WITH_ID, ids=name)
 def test_a_strangers_order_is_as_one_that_never_was(door: Door, operation: Operation) -> None:
-    ids = {"order_id": door.order_id, "run_id": door.run_id}
-
-    refused = door.ask("stranger", operation, ids)
+    refused = door.ask("stranger", operation, door.ids)
     never = door.ask("stranger", operation, NEVER_WAS)
-    owned = door.ask("acme", operation, ids)
+    owned = door.ask("acme", operation, door.ids)
 
     assert (refused.status_code, told(refused)) == (404, told(never))
     assert owned.status_code != 404
