@@ -17,6 +17,7 @@ task_routes = {
     names.SWEEP: {"queue": names.CONTROL},
     names.CARRIER_DIED: {"queue": names.CONTROL},
     names.RECONCILE: {"queue": names.CONTROL},
+    names.MEND_CAPACITY: {"queue": names.CONTROL},
     names.MAINTAIN: {"queue": names.CONTROL},
     names.RELAY: {"queue": names.OUTBOX},
 }
@@ -60,6 +61,7 @@ beat_schedule = {
     "sweep": {"task": names.SWEEP, "schedule": 1.0},
     "relay": {"task": names.RELAY, "schedule": 1.0},
     "reconcile": {"task": names.RECONCILE, "schedule": 5.0},
+    "mend-capacity": {"task": names.MEND_CAPACITY, "schedule": 60.0},
     "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},
 }
 beat_max_loop_interval = 0.5

@@ -5,15 +5,19 @@ A partition covers a whole number of days from the epoch on. Tables keyed by a t
 migration) have bounds in milliseconds shifted left by 21 bits; the others have timestamps.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from app import time_ids
 
 AHEAD = timedelta(days=2)
+LOCK_TIMEOUT_MS = 4_000
 _LOCK = 7_305_002  # any constant: whoever makes or drops partitions takes the same lock
 
 
@@ -58,20 +62,41 @@ def retention(table: str) -> timedelta:
     return next(each.retention for each in TABLES if each.table == table)
 
 
-def maintain(connection: Connection, *, now: datetime) -> list[str]:
+def maintain(engine: Engine, *, now: datetime) -> list[str]:
     """
-    Make the partitions of the coming days and drop those past their retention.
+    Make the partitions of the coming days and drop those past their retention, while rows come and go.
+
+    Each table by itself, and each statement its own transaction: no lock on one table is kept while another's is
+    waited for, and none stops whoever reads or writes rows. A table that is too busy is left for the next time.
 
     :return: what was done, one line each
+    :raises OperationalError: of the first table that could not be done; the others have been
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    connection.execute(text("SET LOCAL lock_timeout = '4s'"))
     done: list[str] = []
-    for table in TABLES:
-        existing = _existing(connection, table.table)
-        done += _make(connection, table, existing, now)
-        done += _drop(connection, table, existing, now)
+    failed: list[OperationalError] = []
+    with _alone(engine) as connection:
+        for table in TABLES:
+            try:
+                existing = _finished(connection, table)
+                done += _make(connection, table, existing, now)
+                done += _drop(connection, table, existing, now)
+            except OperationalError as error:
+                failed.append(error)
+    if failed:
+        raise failed[0]
     return done
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A connection without transactions, with which nobody else makes or drops partitions."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+        try:
+            connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
+            yield connection
+        finally:
+            connection.invalidate()  # the session ends, and all that it was given
 
 
 def _make(connection: Connection, table: Partitioned, existing: set[str], now: datetime) -> list[str]:
@@ -81,10 +106,13 @@ def _make(connection: Connection, table: Partitioned, existing: set[str], now: d
     while start <= now + AHEAD:
         name, end = _name(table, start), start + timedelta(days=table.days)
         if name not in existing:
+            # one string, so one transaction; attached, since CREATE ... PARTITION OF would stop all readers
             connection.execute(
                 text(
-                    f"CREATE TABLE {name} PARTITION OF {table.table} "
-                    f"FOR VALUES FROM ({_literal(table, start)}) TO ({_literal(table, end)}) {table.options}"
+                    f"CREATE TABLE {name} (LIKE {table.table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS) "
+                    f"{table.options};"
+                    f"ALTER TABLE {table.table} ATTACH PARTITION {name} "
+                    f"FOR VALUES FROM ({_literal(table, start)}) TO ({_literal(table, end)})"
                 )
             )
             made.append(f"made {name}")
@@ -98,8 +126,27 @@ def _drop(connection: Connection, table: Partitioned, existing: set[str], now: d
     if table.bound is Bound.TIME_ID and stale:
         stale = [name for name in stale if not _has_live_runs(connection, name.rpartition("_")[2])]
     for name in stale:
+        connection.execute(text(f"ALTER TABLE {table.table} DETACH PARTITION {name} CONCURRENTLY"))
         connection.execute(text(f"DROP TABLE {name}"))
     return [f"dropped {name}" for name in stale]
+
+
+def _finished(connection: Connection, table: Partitioned) -> set[str]:
+    """The table's partitions, after what was begun by somebody who did not come to its end."""
+    result = connection.execute(
+        text("""
+            SELECT c.relname AS name, i.inhdetachpending AS pending FROM pg_class c
+            LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+            WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname ~ :pattern
+        """),
+        {"pattern": f"^{table.table}_[0-9]{{8}}$"},
+    ).all()
+    for row in result:
+        if row.pending:
+            connection.execute(text(f"ALTER TABLE {table.table} DETACH PARTITION {row.name} FINALIZE"))
+        if row.pending is not False:
+            connection.execute(text(f"DROP TABLE {row.name}"))
+    return {row.name for row in result if row.pending is False}
 
 
 def _has_live_runs(connection: Connection, day: str) -> bool:
@@ -110,11 +157,6 @@ def _has_live_runs(connection: Connection, day: str) -> bool:
     return bool(
         connection.execute(text(f"SELECT EXISTS (SELECT FROM {runs} WHERE state <> 'e')")).scalar_one()
     )
-
-
-def _existing(connection: Connection, table: str) -> set[str]:
-    sql = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:table AS regclass)"
-    return set(connection.execute(text(sql), {"table": table}).scalars())
 
 
 def _period_start(table: Partitioned, at: datetime) -> datetime:

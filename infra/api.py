@@ -20,12 +20,14 @@ from app.orders.views import OrderFilter, OrderPage, OrderView, Position, Timeli
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.tenants import service as tenants
-from infra import exposition, logs
+from infra import logs
+from infra.exposition import Exposition
 from infra.settings import REDIS_ROLES, Settings
-from infra.wiring import doorbell, redis_client
+from infra.wiring import doorbell, partner_names, redis_client
 from sagas.all import SAGAS
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
+from sagas.pause_desk import PauseDesk
 from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
@@ -125,6 +127,8 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
     db = database.engine(url, pool_size=8)
     pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
     reading = Reading(db)
+    bell = doorbell(settings, celery_application(_no_tasks_here))
+    desk = Operations(db, SAGAS, bell)
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
         for role in REDIS_ROLES
@@ -136,9 +140,10 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
         list_orders=reading.page,
         timeline=reading.timeline,
         readiness=partial(readiness, db, clients),
-        metrics=partial(exposition.expose, db, clients["redis-broker"]),
+        metrics=Exposition(db, clients["redis-broker"], desk).expose,
         shedding=pressure.retry_after_s,
-        runs=Operations(db, SAGAS, doorbell(settings, celery_application(_no_tasks_here))),
+        runs=desk,
+        pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from app import database, errors, migrations, partitions
 from app.capacity.ledger import Ledger
 from app.runs import cohorts
-from app.runs.model import COMPENSATION, FRONT, RETRY
+from app.runs.model import COMPENSATION, FRONT, RETRY, step_lane
 from app.tenants import service as tenants
 from infra import kept, wiring
 from infra.settings import Settings
@@ -38,11 +38,13 @@ def prepare(settings: Settings) -> None:
         migrations.upgrade(engine)
         with engine.begin() as connection:
             _refuse_unknown_sagas(connection)
+        partitions.maintain(engine, now=datetime.now(UTC))
         with engine.begin() as connection:
-            partitions.maintain(connection, now=datetime.now(UTC))
-            cohorts.open_lane(connection, FRONT, slots=settings.front_slots)
+            cohorts.size_lane(connection, FRONT, slots=settings.front_slots)
             cohorts.open_lane(connection, RETRY, slots=1)
             cohorts.open_lane(connection, COMPENSATION, slots=1)
+            for step, concurrency in SAGAS.concurrency.items():
+                cohorts.size_lane(connection, step_lane(step), slots=concurrency)
             tenants.ensure_tenant(
                 connection, tenants.DEFAULT_TENANT, name="Default", order_deadline_s=settings.order_deadline_s
             )

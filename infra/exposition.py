@@ -1,7 +1,10 @@
 """The answer to /metrics: what all processes counted, and gauges read from the stores at that moment."""
 
 import os
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import redis
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -10,10 +13,17 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import database, errors
+from app.runs import pauses
+from app.runs.pauses import Pause
 from app.runs.pressure import oldest_age_s
+from app.runs.views import ParkedGroup
+from sagas.operations import Operations
 from tasks import names
+from tasks.priorities import kept_under
 
-QUEUES = (names.STEPS, names.PARTNER, names.OPTIMIZER, names.CONTROL, names.OUTBOX)
+QUEUES = (names.STEPS, names.PARTNER, names.PATIENT, names.OPTIMIZER, names.CONTROL, names.OUTBOX)
+HELD_BACK_EVERY_S = 10.0  # what is parked and paused may be much to count, and moves slowly
 
 _GAUGES = """
     SELECT (SELECT count(*) FROM slots WHERE cohort_id IS NOT NULL) AS cohorts_in_flight,
@@ -42,7 +52,7 @@ _MEANINGS = {
 
 
 class Stores(Collector):
-    """Gauges that stand in Postgres and in the broker."""
+    """Gauges that stand in Postgres and in the broker, looked up at each scrape."""
 
     def __init__(self, db: Engine, broker: "redis.Redis") -> None:
         self._db, self._broker = db, broker
@@ -75,17 +85,87 @@ class Stores(Collector):
         depths = GaugeMetricFamily("uoop_queue_depth", "Messages in a worker queue.", labels=["queue"])
         try:
             for queue in QUEUES:
-                depths.add_metric([queue], float(self._broker.llen(queue)))
+                waiting = sum(int(self._broker.llen(key)) for key in kept_under(queue))
+                depths.add_metric([queue], float(waiting))
         except redis.RedisError:
             return
         yield depths
 
 
-def expose(db: Engine, broker: "redis.Redis") -> tuple[bytes, str]:
-    """:return: the exposition and its content type"""
-    registry = CollectorRegistry()
-    registry.register(Stores(db, broker))
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_LATEST
-    return generate_latest(registry) + generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+class HeldBack(Collector):
+    """What is parked or paused, of all tenants; counted at most every 10 s, however many scrape."""
+
+    def __init__(self, db: Engine, desk: Operations) -> None:
+        self._db, self._desk = db, desk
+        self._lock = threading.Lock()
+        self._counted: tuple[list[ParkedGroup], list[Pause]] | None = None
+        self._until = 0.0
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            parked, paused = self._latest()
+        except (SQLAlchemyError, errors.Unavailable):
+            return  # missing gauges say it
+        now = datetime.now(UTC)
+        yield from _parked(parked, now)
+        yield from _paused(paused, now)
+
+    def _latest(self) -> tuple[list[ParkedGroup], list[Pause]]:
+        with self._lock:
+            if self._counted is None or time.monotonic() > self._until:
+                paused = database.read(self._db, lambda connection: pauses.active(connection, None))
+                self._counted = self._desk.parked(None), paused
+                self._until = time.monotonic() + HELD_BACK_EVERY_S
+            return self._counted
+
+
+class Exposition:
+    """The answers of one process."""
+
+    def __init__(self, db: Engine, broker: "redis.Redis", desk: Operations) -> None:
+        self._collectors: Sequence[Collector] = (Stores(db, broker), HeldBack(db, desk))
+
+    def expose(self) -> tuple[bytes, str]:
+        """:return: the exposition and its content type"""
+        registry = CollectorRegistry()
+        for collector in self._collectors:
+            registry.register(collector)
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            return generate_latest(registry), CONTENT_TYPE_LATEST
+        return generate_latest(registry) + generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+
+
+def _parked(groups: Sequence[ParkedGroup], now: datetime) -> Iterator[Metric]:
+    labels = ["saga", "step", "code"]
+    runs = GaugeMetricFamily("uoop_parked", "Runs that need a person, by where and why.", labels=labels)
+    ages = GaugeMetricFamily(
+        "uoop_parked_oldest_seconds", "Since when the oldest of them is parked.", labels=labels
+    )
+    places = GaugeMetricFamily(
+        "uoop_parked_places", "Places in kitchens' windows that they keep.", labels=labels
+    )
+    money = GaugeMetricFamily(
+        "uoop_parked_money",
+        "Customers' money that they hold, for sure or perhaps, in major units.",
+        labels=[*labels, "currency", "certainty"],
+    )
+    for group in groups:
+        values = [group.saga, group.step or "", group.code or ""]
+        runs.add_metric(values, group.runs)
+        ages.add_metric(values, (now - group.first_seen).total_seconds())
+        places.add_metric(values, group.holds)
+        for each in group.money:
+            money.add_metric([*values, each.currency or "", "held"], float(each.held))
+            money.add_metric([*values, each.currency or "", "in-doubt"], float(each.in_doubt))
+    yield from (runs, ages, places, money)
+
+
+def _paused(found: Sequence[Pause], now: datetime) -> Iterator[Metric]:
+    labels = ["kind", "name"]
+    ages = GaugeMetricFamily("uoop_paused_seconds", "For how long it has been paused.", labels=labels)
+    runs = GaugeMetricFamily("uoop_paused_runs", "Runs that wait for its resume.", labels=labels)
+    for each in found:
+        ages.add_metric([each.kind, each.name], (now - each.since).total_seconds())
+        runs.add_metric([each.kind, each.name], each.runs)
+    yield from (ages, runs)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import Counter, Histogram
 
+from app.capacity.drift import Cause
 from app.orders.model import Status
 from app.orders.queries import REASONS
 from app.outbox.model import Event, EventType
@@ -18,6 +19,7 @@ DURATION = Histogram(
 )
 PROCESSED = Counter("orders_processed", "Orders that reached CONFIRMED, FAILED or CANCELLED.", ["status"])
 ERRORS = Counter("order_processing_errors", "Orders that were not fulfilled, by reason.", ["code"])
+DRIFT = Counter("capacity_drift", "Places that only ledger or truth knew, mended, by cause.", ["cause"])
 DELIVERY = Histogram(
     "event_delivery_seconds",
     "Seconds from the commit of an event to its being taken by a sink.",
@@ -34,6 +36,8 @@ for _status in (Status.CONFIRMED, Status.FAILED, Status.CANCELLED):
     PROCESSED.labels(_status)
 for _code in REASONS:
     ERRORS.labels(_code)
+for _cause in Cause:
+    DRIFT.labels(_cause)
 
 
 def observe_delivery(sink: str, events: Sequence[Event]) -> None:

@@ -16,9 +16,10 @@ from infra import kept, stack
 from infra.embedded import postgres, redis
 from infra.sandbox_providers import write_providers
 from infra.settings import Settings
-from infra.supervisor import Process, Supervisor, logs, remains, state
+from infra.supervisor import Process, Supervisor, drains, logs, remains, state
 
 _DETACHED_WITHIN_S = 300.0
+_DRAINED_WITHIN_S = 90.0
 
 
 class PortTaken(errors.Conflict):
@@ -37,6 +38,24 @@ class NotRunning(errors.Unavailable):
 
     def __str__(self) -> str:
         return f"nothing has been started on {self.data['home']}: start it with `uoop up`"
+
+
+class NotAWorker(errors.NotFound):
+    """No worker of that name runs on this home."""
+
+    code = "not-a-worker"
+
+    def __str__(self) -> str:
+        return f"{self.data['name']} is no worker that runs on {self.data['home']}: {self.data['workers'] or 'none'}"
+
+
+class StillDraining(errors.Unavailable):
+    """The worker takes longer than its longest task."""
+
+    code = "still-draining"
+
+    def __str__(self) -> str:
+        return "{name} is still {state}: see `uoop ps` and `uoop logs {name}`".format_map(self.data)
 
 
 class NotStarted(errors.Unavailable):
@@ -121,6 +140,30 @@ def down(settings: Settings) -> bool:
     return supervisor is not None or left > 0
 
 
+def drain(settings: Settings, name: str) -> None:
+    """
+    Let a worker finish what it runs and end; the supervisor starts it again only after `undrain`, or a new start.
+
+    :raises NotAWorker: if no worker of that name runs on this home
+    :raises StillDraining: if it has not ended within 90 s, more than the longest task; it still will
+    """
+    _ask_for_worker(settings, name)
+    drains.ask(settings.home, name)
+    _await_worker(settings, name, "stopped")
+
+
+def undrain(settings: Settings, name: str) -> None:
+    """
+    Start a drained worker again; harmless when it runs.
+
+    :raises NotAWorker: as `drain` does
+    :raises StillDraining: if it does not run within 90 s
+    """
+    _ask_for_worker(settings, name)
+    drains.revoke(settings.home, name)
+    _await_worker(settings, name, "running")
+
+
 def rows(settings: Settings) -> list[state.Row]:
     """What runs on this home, the supervisor first; after it was killed, only what it left, as `orphan`."""
     home = settings.home
@@ -186,6 +229,27 @@ def _await_ready(home: Path, supervisor: subprocess.Popen[bytes], began: int) ->
             raise NotStarted(said=said.splitlines()[-1] if said else "the supervisor ended without a word")
         if time.monotonic() > end:
             raise NotStarted(said=f"not ready after {_DETACHED_WITHIN_S:.0f} s: see `uoop logs supervisor`")
+        time.sleep(0.05)
+
+
+def _workers(settings: Settings) -> dict[str, str]:
+    """State by name."""
+    alive = rows(settings) if state.is_held(settings.home) else []
+    return {row.name: row.state for row in alive if row.worker}
+
+
+def _ask_for_worker(settings: Settings, name: str) -> None:
+    """:raises NotAWorker:"""
+    found = _workers(settings)
+    if name not in found:
+        raise NotAWorker(name=name, home=str(settings.home), workers=", ".join(found))
+
+
+def _await_worker(settings: Settings, name: str, wanted: str) -> None:
+    end = time.monotonic() + _DRAINED_WITHIN_S
+    while (found := _workers(settings).get(name)) != wanted:
+        if time.monotonic() > end:
+            raise StillDraining(name=name, state=found or "away")
         time.sleep(0.05)
 
 

@@ -92,7 +92,10 @@ class Settings(BaseSettings):
     )
     api_threads: int = Field(default=32, ge=1, description="Threads of each API process")
     step_processes: int = Field(default=2, ge=1, description="Processes that run saga steps")
-    partner_processes: int = Field(default=2, ge=1, description="Processes that run partner lanes")
+    partner_processes: int = Field(default=2, ge=1, description="Processes that call providers")
+    patient_processes: int = Field(
+        default=2, ge=1, description="Processes that wait for providers who were silent before"
+    )
     optimizer_processes: int = Field(default=1, ge=1, description="Processes that plan")
     control_processes: int = Field(default=2, ge=1, description="Processes that claim and sweep")
 

@@ -20,6 +20,7 @@ from infra.supervisor import Process, Trace, readiness
 WORKERS = {  # name -> the queue it consumes, and the setting that says by how many processes
     "worker-steps": ("steps", "step_processes"),
     "worker-partner": ("partner", "partner_processes"),
+    "worker-patient": ("patient", "patient_processes"),
     "worker-optimizer": ("optimizer", "optimizer_processes"),
     "worker-control": ("control", "control_processes"),
     "worker-outbox": ("outbox", None),  # one: order allows no more, and it must not wait for the others' work

@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from functools import partial
 
 import redis
+import structlog
 from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine as Database
 
 from app import database, partitions
+from app.capacity import drift
 from app.capacity import service as capacity
 from app.capacity.ledger import Ledger
 from app.errors import Unavailable
+from app.fleet import service as fleet
 from app.fleet.provider import OwnFleet
 from app.optimization.model import OWN_FLEET, Partner
 from app.outbox import dead_letters, sequencer
@@ -36,7 +39,15 @@ from sagas.ports import Ports
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
 
+log = structlog.get_logger()
+
 TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
+
+
+class ProvidersUnknown(Unavailable):
+    """This process cannot read the providers file."""
+
+    code = "providers-unknown"
 
 
 def redis_client(url: str) -> "redis.Redis":
@@ -57,20 +68,27 @@ def doorbell(settings: Settings, app: Celery) -> RedisDoorbell:
     return RedisDoorbell(redis_client(settings.cache_url.get_secret_value()), app)
 
 
-def known_providers(settings: Settings) -> registry.Registry:
-    """
-    The providers of the providers file.
-
-    :raises ProvidersFileError: if the file cannot be used, or has not one payment provider and one restaurant
-    """
-    providers = registry.load(settings.providers)
+def check_providers(settings: Settings) -> None:
+    """:raises ProvidersFileError: if the file cannot be used, or has not one payment provider and one restaurant"""
+    kinds = [config.kind for config in registry.read(settings.providers)]
     for kind in (Kind.PAYMENT, Kind.RESTAURANT):
-        if len(providers.of_kind(kind)) != 1:
+        if kinds.count(kind) != 1:
             raise registry.ProvidersFileError(
                 f"providers file {settings.providers}: needs one provider of kind {kind}, "
-                f"and has {len(providers.of_kind(kind))}"
+                f"and has {kinds.count(kind)}"
             )
-    return providers
+
+
+def partner_names(settings: Settings) -> set[str]:
+    """
+    Whoever is called, the own fleet among them; read anew, so that the API need not be restarted with the workers.
+
+    :raises ProvidersUnknown: if the providers file is not here
+    """
+    try:
+        return {config.name for config in registry.read(settings.providers)} | {OWN_FLEET}
+    except registry.ProvidersFileError as error:
+        raise ProvidersUnknown(detail=str(error)) from error
 
 
 def services(settings: Settings, app: Celery) -> Services:
@@ -93,6 +111,7 @@ def services(settings: Settings, app: Celery) -> Services:
             ]
         ),
         reconcile=partial(reconcile, db, ledger),
+        mend_capacity=partial(mend_capacity, db, ledger),
         maintain=partial(_maintain, db, [sink.name for sink in used]),
     )
 
@@ -125,7 +144,8 @@ def messages_may_be_lost(settings: Settings) -> None:
 
 
 def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell) -> Ports:
-    providers = known_providers(settings)
+    check_providers(settings)
+    providers = registry.load(settings.providers, engine=db)
     delivery = providers.of_kind(Kind.DELIVERY)
     (payment,) = providers.of_kind(Kind.PAYMENT)
     (restaurants,) = providers.of_kind(Kind.RESTAURANT)
@@ -166,10 +186,23 @@ def reconcile(db: Database, ledger: Ledger) -> None:
         return  # Redis is away: nothing can be held meanwhile either
 
 
+def mend_capacity(db: Database, ledger: Ledger) -> None:
+    """Mend what ledger and truth do not share, and tell of it."""
+    try:
+        drifts = drift.mend(db, ledger, now=datetime.now(UTC))
+    except Unavailable:
+        return  # away, or lost: then it is rebuilt
+    for one in drifts:
+        log.warning("capacity-drift", cause=one.cause, slot=one.slot, order_id=one.order_id)
+        metrics.DRIFT.labels(one.cause).inc()
+
+
 def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
-    """Make and drop partitions; what a sink still lacks of a day that goes becomes its dead letters."""
+    """Make and drop partitions and what is as old; what a sink lacks of a day that goes becomes its dead letters."""
+    now = datetime.now(UTC)
     with db.begin() as connection:
-        first_kept = (datetime.now(UTC) - partitions.retention("outbox_log")).date()
+        first_kept = (now - partitions.retention("outbox_log")).date()
         dead_letters.keep_overdue(connection, sinks_in_use, before=first_kept)
     with db.begin() as connection:
-        partitions.maintain(connection, now=datetime.now(UTC))
+        fleet.forget(connection, before=now - partitions.retention("runs"))
+    partitions.maintain(db, now=now)

@@ -7,8 +7,10 @@ by its answer whether the carrier should go on.
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -18,20 +20,22 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from app import crash_points
 from app.crash_points import Point
 from app.doorbell import Bell, Doorbell
-from app.runs import cohorts, executions
+from app.runs import cohorts, executions, pauses
 from app.runs.cohorts import Claimed
 from app.runs.model import (
+    PASSED,
     Cohort,
+    Departure,
     Direction,
     LostCohort,
     Member,
     Outcome,
+    RunState,
     StepPassed,
-    Verdict,
     is_provider_lane,
 )
-from sagas import gate, isolation, state
-from sagas.definition import Call, Registry, Result, Saga, Step
+from sagas import gate, isolation, pausing, state
+from sagas.definition import Call, Registry, Result, Saga
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
 
@@ -98,7 +102,7 @@ class Engine:
         cohort, starts, saga, members, outcomes = begun
         with self._heartbeat.keeping(cohort_id, step, executor):
             try:
-                result = self._act(saga.steps[step], cohort, step, executor, members, starts)
+                result = self._act(saga, cohort, step, executor, members, starts)
             except LostCohort:
                 return False
         outcomes = {**outcomes, **result.outcomes}
@@ -145,7 +149,7 @@ class Engine:
                     connection,
                     lane,
                     size=self._limits.cohort_size,
-                    itinerary=self._itinerary,
+                    itinerary=partial(self._itinerary, lane),
                     interval_s=self._limits.lane_interval_s,
                 )
             if claimed:
@@ -155,10 +159,12 @@ class Engine:
         return min(waits, default=None)
 
     def sweep(self) -> int:
-        """Send cohorts again whose carrier is gone, in a new epoch. Returns how many."""
+        """Send cohorts again whose carrier is gone, in a new epoch; end pauses that are over. Returns how many."""
         incarnation = self._carrier.incarnation()
         with self._ports.engine.begin() as connection:
             adopted = cohorts.adopt_lost(connection, incarnation=incarnation)
+            if pauses.lift(connection):
+                self._doorbell.ring(Bell.CLAIM)
         for lost in adopted:
             if lost.starts >= (CRASHES if lost.size > 1 else CRASHES_ALONE):
                 self._take_apart(lost.claimed)
@@ -185,14 +191,12 @@ class Engine:
             members = executions.members(connection, cohort)
             saga = self._sagas.get(cohort.saga, cohort.version)
             alone = len(members) == 1
-            cohorts.move_on(
-                connection,
-                cohort,
-                [
-                    state.apart(saga, cohort, member, n=None if alone else n % ISOLATION_LANES)
-                    for n, member in enumerate(members)
-                ],
-            )
+            departures = [
+                state.apart(saga, cohort, member, n=None if alone else n % ISOLATION_LANES)
+                for n, member in enumerate(members)
+            ]
+            cohorts.move_on(connection, cohort, departures)
+            _tell_parked(cohort, departures)
         self._doorbell.ring(Bell.CLAIM)
 
     def _begin(
@@ -211,8 +215,12 @@ class Engine:
                 uses=[(name, saga.numbers[name]) for name in definition.uses],
             )
             refused: dict[int, Outcome] = {}
-            if definition.name == saga.pivot and cohort.direction is Direction.FORWARD:
-                refused = gate.close(connection, cohort, travelling, needs_hold=saga.needs_hold)
+            held_back = pausing.lane(saga, definition, cohort) is not None
+            if cohort.direction is Direction.FORWARD and stage <= saga.pivot_stage:
+                refused = gate.expired(cohort, travelling, sure=starts == 1)
+            if cohort.direction is Direction.FORWARD and definition.name == saga.pivot and not held_back:
+                in_time = [m for m in travelling if m.run_id not in refused]
+                refused |= gate.close(connection, cohort, in_time, needs_hold=saga.needs_hold)
         members = [
             state.remembering(m, step)
             for m in travelling
@@ -221,18 +229,29 @@ class Engine:
         return cohort, starts, saga, members, refused
 
     def _act(
-        self, step: Step, cohort: Cohort, number: int, executor: str, members: Sequence[Member], starts: int
+        self, saga: Saga, cohort: Cohort, number: int, executor: str, members: Sequence[Member], starts: int
     ) -> Result:
+        step = saga.steps[number]
+        if lane := pausing.lane(saga, step, cohort):
+            return pausing.held_back(members, lane, sure=starts == 1)
         action = step.action if cohort.direction is Direction.FORWARD else step.compensation
         if not members or action is None:
             return Result({})
         patience_s = PROVIDER_LANE_PATIENCE_S if is_provider_lane(cohort.lane) else PATIENCE_S
         call = Call(
-            patience_s=patience_s, sure=starts == 1, cohort_id=cohort.id, step=number, executor=executor
+            patience_s=patience_s,
+            sure=starts == 1,
+            cohort_id=cohort.id,
+            step=number,
+            executor=executor,
+            paused=pausing.partners(cohort),
         )
         crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
         result = isolation.act(
-            lambda part, sure: action(self._ports, replace(call, sure=sure), part), members, sure=call.sure
+            lambda part, sure: action(self._ports, replace(call, sure=sure), part),
+            members,
+            sure=call.sure,
+            rejects=step.rejects,
         )
         crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
         return result
@@ -252,6 +271,8 @@ class Engine:
                 connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches
             )
             outcomes = result.record(connection, result.outcomes) if result.record else result.outcomes
+            if saga.steps[step].optional and cohort.direction is Direction.FORWARD:
+                outcomes = state.leaving_out(saga.steps[step], led, members, outcomes)
             executions.finish(
                 connection,
                 cohort_id=cohort.id,
@@ -293,6 +314,7 @@ class Engine:
                 if departure:
                     departures.append(departure)
         travels = cohorts.move_on(connection, cohort, departures)
+        _tell_parked(cohort, departures)
         undone = {d.id: d.failure for d in departures if d.ends_in_failure and d.failure}
         if undone:
             saga.on_undone(connection, undone)
@@ -312,8 +334,8 @@ class Engine:
         with self._ports.engine.begin() as connection:
             cohorts.mark_sent(connection, claimed.id, epoch=claimed.epoch, incarnation=incarnation)
 
-    def _itinerary(self, group: Sequence[cohorts.Waiting]) -> tuple[int, ...]:
-        return state.itinerary(self._sagas.get(group[0].saga, group[0].version), group)
+    def _itinerary(self, lane: str, group: Sequence[cohorts.Waiting]) -> tuple[int, ...] | str:
+        return state.itinerary(self._sagas.get(group[0].saga, group[0].version), group, lane)
 
     def _ring(self, by_run: dict[int, dict[int, Outcome]], *, travels: bool, emitted: bool) -> None:
         failing = _somebody_fails(by_run)
@@ -335,5 +357,13 @@ class Engine:
                 time.sleep(0.2)
 
 
+def _tell_parked(cohort: Cohort, departures: Sequence[Departure]) -> None:
+    """One line for the cohort, whatever the number of its orders that now need a person."""
+    why = Counter(departure.parked_for for departure in departures if departure.state is RunState.PARKED)
+    if why:
+        reasons = {" ".join(reason): runs for reason, runs in why.items()}
+        log.error("runs-parked", cohort_id=cohort.id, saga=cohort.saga, runs=why.total(), reasons=reasons)
+
+
 def _somebody_fails(by_run: dict[int, dict[int, Outcome]]) -> bool:
-    return any(o.verdict is not Verdict.DONE for outcomes in by_run.values() for o in outcomes.values())
+    return any(o.verdict not in PASSED for outcomes in by_run.values() for o in outcomes.values())

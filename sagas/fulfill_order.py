@@ -1,6 +1,6 @@
 """The main job: an accepted order becomes a confirmed dispatch."""
 
-from sagas.definition import Queue, Retry, Saga, Step, parallel
+from sagas.definition import Priority, Queue, Retry, Saga, Step, parallel
 from sagas.steps import (
     authorize_payment,
     capture_payment,
@@ -67,6 +67,7 @@ FULFILL_ORDER = Saga.of(
             no_compensation=confirm_order.NO_COMPENSATION,
             uses=confirm_order.USES,
             emits=True,
+            priority=Priority.HIGH,
             unskippable="it tells the order and the world",
         ),
         Step(

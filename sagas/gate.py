@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from app.database import ids
-from app.runs.model import Cohort, Member, Outcome, Verdict
+from app.runs.model import EXPIRED, Cohort, Member, Outcome, Verdict
 
 _CLOSE = text("""
     WITH passed AS (
@@ -16,23 +16,41 @@ _CLOSE = text("""
             AND h.expires_at > now()))
         RETURNING r.id
     )
-    SELECT r.id, CASE WHEN r.cancel_requested THEN 'cancelled' WHEN r.not_after <= now() THEN 'too-late'
-        ELSE 'hold-expired' END
-    FROM runs r WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.id NOT IN (SELECT id FROM passed)
+    SELECT id FROM unnest(CAST(:ids AS bigint[])) AS all_of(id) WHERE id NOT IN (SELECT id FROM passed)
 """)
+# in a statement of its own, which sees what was committed while the first one waited for a row
+_WHY_NOT = text("""
+    SELECT id, CASE WHEN cancel_requested THEN 'cancelled' WHEN not_after <= now() THEN 'expired'
+        ELSE 'hold-expired' END
+    FROM runs WHERE id = ANY(CAST(:ids AS bigint[]))
+""")
+
+
+def expired(cohort: Cohort, members: Sequence[Member], *, sure: bool) -> dict[int, Outcome]:
+    """
+    Those past their `not_after`, by run id: whatever step up to the pivot is next, nobody is called for them.
+
+    :param sure: nor has been in an earlier execution of the step in the same cohort
+    """
+    late = Outcome(Verdict.NOT_YET if sure else Verdict.REJECTED, EXPIRED)
+    return {member.run_id: late for member in members if member.not_after <= cohort.seen_at}
 
 
 def close(
     connection: Connection, cohort: Cohort, members: Sequence[Member], *, needs_hold: bool
 ) -> dict[int, Outcome]:
     """
-    Let the members through to the pivot, in one statement before the call.
+    Let the members through to the pivot before the call; one statement when all may pass.
 
     :param needs_hold: whether they must have held capacity
     :return: those that may not pass, by run id: cancelled, past their `not_after`, or without their hold
     """
-    refused = connection.execute(
+    stopped = connection.execute(
         _CLOSE,
         {"ids": ids(m.run_id for m in members), "cohort": cohort.id, "needs_hold": needs_hold},
     )
+    left = list(stopped.scalars())
+    if not left:
+        return {}
+    refused = connection.execute(_WHY_NOT, {"ids": ids(left)})
     return {run_id: Outcome(Verdict.REJECTED, code) for run_id, code in refused}

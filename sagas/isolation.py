@@ -6,6 +6,7 @@ by key. What raises in every part with one fingerprint is the step's own trouble
 is blamed and all are tried again later.
 """
 
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,12 +16,14 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app import errors
 from app.runs.model import RAISED, LostCohort, Member, Outcome, Outcomes, Verdict
-from sagas.definition import Result
+from sagas.definition import Result, SomeRaised
 
 ALIKE = 8  # so many parts failing, and none succeeding, are no coincidence
 PARTS_AT_MOST = 64  # failing at once; what is left then is tried again later
 TRACEBACK_CHARACTERS = 2000
+_AWAY = (OperationalError, InterfaceError, errors.Unavailable)
 
 Act = Callable[
     [Sequence[Member], bool], Result
@@ -28,22 +31,71 @@ Act = Callable[
 log = structlog.get_logger()
 
 
-def act(action: Act, members: Sequence[Member], *, sure: bool) -> Result:
+def act(
+    action: Act, members: Sequence[Member], *, sure: bool, rejects: tuple[type[Exception], ...] = ()
+) -> Result:
     """
     The action's result; orders that make it raise are found by bisection and come out as POISONED.
+
+    Those for which it raises one of `rejects` are found likewise, and are REJECTED.
 
     One poisoned order among n is found in at most log2(n) + 1 rounds. A lone order that raises is tried again
     later: nothing tells whether it is to blame.
     """
+    action = _with_foreseen(action, rejects)
     try:
         return action(members, sure)
     except (LostCohort, SoftTimeLimitExceeded):
         raise  # overtaken, or hanging: the sweep takes the cohort apart
-    except (OperationalError, InterfaceError):
-        return _later(members, "database-away")
     except Exception as error:
         log.exception("step-raised", size=len(members))
         return _bisect(action, members, error)
+
+
+def _with_foreseen(action: Act, rejects: tuple[type[Exception], ...]) -> Act:
+    """The action, for which the errors that it is expected to raise have become outcomes."""
+    expected: tuple[type[Exception], ...] = (*_AWAY, *rejects)
+
+    def acting(members: Sequence[Member], sure: bool) -> Result:
+        try:
+            return action(members, sure)
+        except (LostCohort, SoftTimeLimitExceeded):
+            raise
+        except SomeRaised as some:
+            return _apart(some, rejects)
+        except expected as error:
+            if len(members) > 1 and not isinstance(error, _AWAY):
+                return _together([acting(half, False) for half in _halves(members)], [])
+            return Result(dict.fromkeys((m.run_id for m in members), _foreseen(error)))
+
+    return acting
+
+
+def _apart(some: SomeRaised, rejects: tuple[type[Exception], ...]) -> Result:
+    """Orders that were asked for one by one: those that raised unforeseen are to blame if any other passed."""
+    expected = {m.run_id: _foreseen(e) for m, e in some.raised if isinstance(e, (*_AWAY, *rejects))}
+    blamed = [(member, error) for member, error in some.raised if member.run_id not in expected]
+    good = Result({**some.outcomes, **expected})
+    if blamed and not some.outcomes:
+        _, error = blamed[0]
+        later = _later([member for member, _ in blamed], f"{RAISED}{type(error).__name__}", _told(error))
+        return _together([good, later], [])
+    return _together([good], blamed)
+
+
+def _foreseen(error: Exception) -> Outcome:
+    if isinstance(error, errors.Unavailable):
+        return Outcome(Verdict.UNAVAILABLE, error.code)
+    if isinstance(error, _AWAY):
+        return Outcome(Verdict.UNAVAILABLE, "database-away")
+    return Outcome(Verdict.REJECTED, code_of(error))
+
+
+def code_of(error: Exception) -> str:
+    """A rejection's stable code: the one that the error has, or its class's name, hyphenated."""
+    if isinstance(error, errors.UoopError):
+        return error.code
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
 
 
 def _bisect(action: Act, members: Sequence[Member], error: Exception) -> Result:

@@ -8,7 +8,7 @@ an order that ends by it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,21 +18,22 @@ from app import database, errors
 from app.doorbell import Bell, Doorbell
 from app.runs import acts, allowed, search
 from app.runs.acts import Done
-from app.runs.allowed import Act, Shape, Subject
-from app.runs.model import Direction, RunState
+from app.runs.allowed import Act, Subject
+from app.runs.model import RunState
 from app.runs.search import MoneySteps, Place
 from app.runs.views import (
     Acted,
     ActedInBulk,
-    Next,
     ParkedGroup,
     Refusals,
     RunFilter,
     RunPage,
     RunStory,
+    RunTrace,
 )
-from sagas.definition import Registry, Saga
-from sagas.state import UNDO, bits
+from sagas import telling
+from sagas.definition import Registry
+from sagas.state import bits
 from sagas.steps import authorize_payment, capture_payment
 
 MONEY = frozenset({authorize_payment.NAME, capture_payment.NAME})
@@ -104,7 +105,7 @@ class Operations:
                 tenant_id,
                 wanted,
                 places=self._places(wanted.step),
-                step_of=self._step_of,
+                step_of=partial(telling.step_of, self._sagas),
                 after=after,
                 limit=limit,
                 now=now,
@@ -118,10 +119,22 @@ class Operations:
         :param name: its id, or its order's tracking id
         :raises RunNotFound:
         """
-        return database.read(self._db, lambda c: self._story(c, search.resolve(c, tenant_id, name)))
+        return database.read(
+            self._db, lambda c: telling.story(c, self._sagas, search.resolve(c, tenant_id, name))
+        )
 
-    def parked(self, tenant_id: str) -> list[ParkedGroup]:
-        """What waits for a person, by where and why it stopped."""
+    def trace(self, tenant_id: str, name: str) -> RunTrace:
+        """
+        A run on a line of time; as `story` otherwise.
+
+        :raises RunNotFound:
+        """
+        return database.read(
+            self._db, lambda c: telling.trace(c, self._sagas, search.resolve(c, tenant_id, name))
+        )
+
+    def parked(self, tenant_id: str | None) -> list[ParkedGroup]:
+        """What waits for a person, of one tenant or with None of all, by where and why it stopped."""
         money = [
             MoneySteps(saga.name, saga.version, bits([saga.numbers[n] for n in MONEY & saga.numbers.keys()]))
             for saga in self._sagas
@@ -198,10 +211,10 @@ class Operations:
 
     def _decide(self, run: Subject, wanted: Instruction) -> Done:
         saga = self._sagas.get(run.saga, run.version)
-        its_shape = shape(saga)
+        its_shape = telling.shape(saga)
         if wanted.act not in _AT_A_STEP:
             return Done(wanted.act, run, _PLAIN[wanted.act](run, its_shape))
-        step = wanted.step or self._step_of(run) or its_shape.names[0]
+        step = wanted.step or telling.step_of(self._sagas, run) or its_shape.names[0]
         if step not in saga.numbers:
             raise UnknownStep(detail=f"{saga.name} has {', '.join(saga.numbers)}.")
         return Done(wanted.act, run, _AT_A_STEP[wanted.act](run, its_shape, saga.numbers[step]), step)
@@ -224,29 +237,9 @@ class Operations:
         if any(one.after.state is RunState.ENDED for one in done):
             self._doorbell.ring(Bell.RELAY)
 
-    def _story(self, connection: Connection, run_id: int) -> RunStory:
-        run, summary = search.one(connection, run_id, step_of=self._step_of)
-        saga = self._sagas.get(run.saga, run.version)
-        names = shape(saga).names
-        return RunStory(
-            run=summary,
-            failure=run.failure,
-            done=_named(run.done, names),
-            may_stand=_named((run.touched | run.done) & saga.compensable & ~run.undone, names),
-            undone=_named(run.undone & run.touched, names),
-            attempts=search.attempts(connection, run_id, names),
-            acts=search.past_acts(connection, run_id),
-            next=_next(saga, run),
-        )
-
-    def _step_of(self, run: Subject) -> str | None:
-        its_shape = shape(self._sagas.get(run.saga, run.version))
-        step = allowed.position(run, its_shape)
-        return None if step is None else its_shape.names[step]
-
     def _places(self, step: str | None) -> list[Place]:
         return [
-            Place(saga.name, saga.version, shape(saga).stage_of(number), number, saga.compensable)
+            Place(saga.name, saga.version, telling.shape(saga).stage_of(number), number, saga.compensable)
             for saga in self._sagas
             for name, number in saga.numbers.items()
             if name == step
@@ -257,46 +250,6 @@ class Operations:
             raise NotConfirmed()
         if wanted.act is Act.REDRIVE and wanted.step is None:
             raise StepMissing()
-
-
-@cache
-def shape(saga: Saga) -> Shape:
-    """The saga in numbers, with the reasons why the pivot and what others use cannot be left out."""
-    used = {name: step.name for step in saga.steps for name in step.uses}
-    why = {name: f"{user} builds on it" for name, user in used.items()} | {saga.pivot: "it is the pivot"}
-    why |= {step.name: step.unskippable for step in saga.steps if step.unskippable}
-    return Shape(
-        names=tuple(step.name for step in saga.steps),
-        stages=tuple(bits(steps) for steps in saga.forward),
-        pivot_stage=saga.pivot_stage,
-        compensable=saga.compensable,
-        uses=tuple(bits([saga.numbers[name] for name in step.uses]) for step in saga.steps),
-        unskippable={saga.numbers[name]: reason for name, reason in why.items()},
-    )
-
-
-def _next(saga: Saga, run: Subject) -> Next:
-    step = allowed.position(run, shape(saga))
-    name = None if step is None else saga.steps[step].name
-    forward = run.direction is Direction.FORWARD
-    match run.state:
-        case RunState.ENDED:
-            return Next(what="nothing: it has ended", step=None, at=None, attempt=None, attempts_at_most=None)
-        case RunState.PARKED:
-            what = "nothing until a person acts"
-            return Next(what=what, step=name, at=None, attempt=None, attempts_at_most=None)
-        case RunState.TRAVELLING:
-            what = "its cohort does the step" if forward else "its cohort undoes the step"
-            return Next(what=what, step=name, at=None, attempt=None, attempts_at_most=None)
-        case RunState.WAITING:
-            tries = saga.steps[step].retry.attempts if forward and step is not None else UNDO.attempts
-            return Next(
-                what="the step is done" if forward else "the step is undone",
-                step=name,
-                at=run.due_at,
-                attempt=run.attempts + 1,
-                attempts_at_most=tries,
-            )
 
 
 def _paced(done: Done, nth: int, rate_per_s: float | None) -> Done:
@@ -311,7 +264,3 @@ def _refuse(refused: dict[str, Refusals], error: errors.UoopError, sample: str) 
     why = str(error.data.get("detail", error.title))
     first = Refusals(code=error.code, why=why, runs=0, sample=sample)
     refused[error.code] = replace(known or first, runs=(known or first).runs + 1)
-
-
-def _named(found: int, names: Sequence[str]) -> list[str]:
-    return [name for number, name in enumerate(names) if found >> number & 1]

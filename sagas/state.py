@@ -2,24 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from app.runs.cohorts import Waiting
 from app.runs.model import (
     COMPENSATION,
+    DONE,
+    EXPIRED,
+    FRONT,
+    PASSED,
     RETRY,
     Cohort,
     Departure,
     Direction,
     Member,
     Outcome,
+    Outcomes,
     RunState,
     Verdict,
+    is_isolation_lane,
     isolation_lane,
     provider_lane,
 )
-from sagas.definition import Retry, Saga
+from sagas.definition import Retry, Saga, Step
 
 UNDO = Retry(attempts=12, first_s=0.5, cap_s=15.0)
+LOOK_AGAIN_S = 86_400.0  # at what is paused and has no deadline; its end is what makes it due
 _SPEAKS = (
     Verdict.POISONED,
     Verdict.REJECTED,
@@ -27,6 +35,7 @@ _SPEAKS = (
     Verdict.UNAVAILABLE,
     Verdict.NOT_YET,
     Verdict.UNDONE,
+    Verdict.LEFT_OUT,
     Verdict.DONE,
 )
 
@@ -36,10 +45,24 @@ def bits(steps: Sequence[int]) -> int:
     return sum(1 << step for step in steps)
 
 
-def itinerary(saga: Saga, group: Sequence[Waiting]) -> tuple[int, ...]:
-    """The stages a new cohort passes: forward all from where its members stand, backward those that any needs."""
+def itinerary(saga: Saga, group: Sequence[Waiting], lane: str = FRONT) -> tuple[int, ...] | str:
+    """
+    The stages a new cohort passes: forward all from where its members stand, backward those that any needs.
+
+    A stage with a limited step is passed alone, in its own lane: before it a cohort ends. What is taken apart after
+    crashes stays apart there.
+
+    :return: or the lane into which the group must go first
+    """
     if group[0].direction is Direction.FORWARD:
-        return tuple(range(group[0].stage, len(saga.forward)))
+        first = group[0].stage
+        entrance = saga.entrances[first]
+        if entrance and lane != entrance and not is_isolation_lane(lane):
+            return entrance
+        if entrance:
+            return (first,)
+        limited = (stage for stage in range(first, len(saga.forward)) if saga.entrances[stage])
+        return tuple(range(first, next(limited, len(saga.forward))))
     needed = 0
     for run in group:
         needed |= run.touched & ~run.undone
@@ -57,6 +80,21 @@ def due_for(member: Member, step: int, direction: Direction) -> bool:
 def remembering(member: Member, step: int) -> Member:
     """The member as the step sees it: one that was here before, in whatever cohort, may have called somebody."""
     return replace(member, attempts=1) if member.touched >> step & 1 and not member.attempts else member
+
+
+def leaving_out(
+    step: Step, cohort: Cohort, members: Sequence[Member], outcomes: Outcomes
+) -> Mapping[int, Outcome]:
+    """An optional step's outcomes: what is refused, raised, or would be given up, is left out."""
+    left_out = {}
+    for member in members:
+        outcome = outcomes.get(member.run_id, DONE)
+        refused = outcome.verdict in (Verdict.REJECTED, Verdict.POISONED)
+        failed = outcome.verdict in (Verdict.UNAVAILABLE, Verdict.IN_DOUBT)
+        tired = step.retry.gives_up(member.attempts + 1, _failing_s(member, cohort.seen_at))
+        if refused or (failed and tired):
+            left_out[member.run_id] = replace(outcome, verdict=Verdict.LEFT_OUT)
+    return {**outcomes, **left_out}
 
 
 def decide(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]) -> Departure | None:
@@ -98,31 +136,36 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     stages = saga.forward
     behind = [step for stage in cohort.itinerary[: cohort.leg] for step in stages[stage]]
     here = stages[cohort.stage]
-    finished = [step for step, outcome in outcomes.items() if outcome.verdict is Verdict.DONE]
+    finished = [step for step, outcome in outcomes.items() if outcome.verdict in PASSED]
     done = member.done | bits(behind) | bits(finished)
-    touched = member.touched | bits(behind) | bits(here)
-    bad = {step: outcome for step, outcome in outcomes.items() if outcome.verdict is not Verdict.DONE}
+    not_called = [step for step, outcome in outcomes.items() if outcome.verdict is Verdict.NOT_YET]
+    touched = member.touched | bits(behind) | bits(here) & ~bits(not_called)
+    bad = {step: outcome for step, outcome in outcomes.items() if outcome.verdict not in PASSED}
     if not bad:
-        if not cohort.at_last_leg:
-            return None
-        return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
+        return _arrived(saga, cohort, member, done=done, touched=touched) if cohort.at_last_leg else None
 
     step, worst = _worst(bad)
-    if worst.verdict is Verdict.NOT_YET:
+    if worst.paused_lane:
+        return _held_back(saga, cohort, member, worst.paused_lane, done=done, touched=touched)
+    entrance = saga.entrances[cohort.stage]
+    somewhere = entrance or (provider_lane(worst.provider) if worst.provider else None)
+    if worst.verdict is Verdict.NOT_YET and worst.code != EXPIRED:
         return _departure(
             member,
             cohort,
             RunState.WAITING,
             done=done,
             touched=touched,
-            lane=saga.lane,
+            lane=somewhere or saga.lane,
             due_in_s=worst.due_in_s,
         )
-    attempts = member.attempts + 1
-    given_up = (
-        worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or attempts >= saga.steps[step].retry.attempts
-    )
-    if not given_up:
+    retry, attempts = saga.steps[step].retry, member.attempts + 1
+    failing_s = _failing_s(member, cohort.seen_at)
+    refused = worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or worst.code == EXPIRED
+    if not refused and not retry.gives_up(attempts, failing_s):
+        wait_s = retry.wait_s(attempts, failing_s)
+        if cohort.stage <= saga.pivot_stage:  # its end is not put off by waiting
+            wait_s = max(0.0, min(wait_s, (member.not_after - cohort.seen_at).total_seconds()))
         return _departure(
             member,
             cohort,
@@ -130,10 +173,20 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
             done=done,
             touched=touched,
             attempts=attempts,
-            lane=provider_lane(worst.provider) if worst.provider else RETRY,
-            due_in_s=saga.steps[step].retry.backoff_s(attempts),
+            lane=somewhere or RETRY,
+            due_in_s=wait_s,
         )
     return _gave_up(saga, cohort, member, step, worst, done=done, touched=touched)
+
+
+def _arrived(saga: Saga, cohort: Cohort, member: Member, *, done: int, touched: int) -> Departure:
+    """At the saga's end, or before a stage that is passed in a cohort of its own."""
+    following = cohort.stage + 1
+    if following == len(saga.forward):
+        return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
+    lane = saga.entrances[following] or saga.lane
+    passed = _departure(member, cohort, RunState.WAITING, done=done, touched=touched, lane=lane)
+    return replace(passed, stage=following)
 
 
 def _gave_up(
@@ -177,8 +230,10 @@ def _backward(
         return _departure(member, cohort, RunState.ENDED, undone=undone, failure=ended)
 
     step, worst = _worst(bad)
-    attempts = member.attempts + 1
-    if worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or attempts >= UNDO.attempts:
+    if worst.paused_lane:
+        return _held_back(saga, cohort, member, worst.paused_lane, undone=undone)
+    attempts, failing_s = member.attempts + 1, _failing_s(member, cohort.seen_at)
+    if worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or UNDO.gives_up(attempts, failing_s):
         failure = {
             **(member.failure or {}),
             "parked": f"undo-{saga.steps[step].name}",
@@ -192,8 +247,34 @@ def _backward(
         undone=undone,
         attempts=attempts,
         lane=provider_lane(worst.provider) if worst.provider else COMPENSATION,
-        due_in_s=UNDO.backoff_s(attempts),
+        due_in_s=UNDO.wait_s(attempts, failing_s),
     )
+
+
+def _held_back(
+    saga: Saga,
+    cohort: Cohort,
+    member: Member,
+    lane: str,
+    *,
+    done: int | None = None,
+    touched: int | None = None,
+    undone: int | None = None,
+) -> Departure:
+    """It waits for an operator; before the pivot until its time is over, when it is given up."""
+    may_end = cohort.direction is Direction.FORWARD and cohort.stage <= saga.pivot_stage
+    waiting = _departure(
+        member,
+        cohort,
+        RunState.WAITING,
+        done=done,
+        touched=touched,
+        undone=undone,
+        attempts=member.attempts,
+        lane=lane,
+        due_in_s=LOOK_AGAIN_S,
+    )
+    return replace(waiting, due_at=member.not_after if may_end else None, failing_since=None)
 
 
 def _departure(
@@ -221,7 +302,12 @@ def _departure(
         lane=lane,
         due_in_s=due_in_s,
         failure=failure,
+        failing_since=(member.failing_since or cohort.seen_at) if attempts else None,
     )
+
+
+def _failing_s(member: Member, now: datetime) -> float:
+    return (now - member.failing_since).total_seconds() if member.failing_since else 0.0
 
 
 def _worst(bad: Mapping[int, Outcome]) -> tuple[int, Outcome]:

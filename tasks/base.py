@@ -24,7 +24,8 @@ class Services:
 
     :param relays: take every sink a batch further
     :param sequence: moves one batch into the event log, returns its size
-    :param reconcile: brings the capacity ledger back to the truth
+    :param reconcile: rebuilds a capacity ledger that was lost
+    :param mend_capacity: mends where ledger and truth differ
     :param maintain: makes and drops partitions
     """
 
@@ -33,6 +34,7 @@ class Services:
     sequence: Callable[[], int]
     relays: Relays
     reconcile: Callable[[], None]
+    mend_capacity: Callable[[], None]
     maintain: Callable[[], None]
 
 

@@ -60,6 +60,11 @@ def reconcile(self: ControlTask, **_: object) -> None:
     self.services.reconcile()
 
 
+@shared_task(name=names.MEND_CAPACITY, bind=True, base=ControlTask)
+def mend_capacity(self: ControlTask, **_: object) -> None:
+    self.services.mend_capacity()
+
+
 @shared_task(name=names.MAINTAIN, bind=True, base=ControlTask)
 def maintain(self: ControlTask, **_: object) -> None:
     self.services.maintain()

@@ -10,6 +10,7 @@ from web.services import Principal, Services
 ORDERS_WRITE = "orders:write"
 ORDERS_READ = "orders:read"
 OPS = "ops"
+ADMIN = "admin"  # what holds for all tenants
 
 # RFC 6750, section 2.1; the scheme's name is case-insensitive (RFC 9110, section 11.1)
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*)")

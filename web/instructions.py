@@ -10,8 +10,10 @@ from app.orders import faults
 from app.orders.document import PATTERN_MEANINGS, MalformedJson, Name
 from app.orders.faults import Fault
 from app.runs.allowed import Act
+from app.runs.pauses import Kind
 from app.runs.views import RunFilter, State
 from sagas.operations import BULK_AT_MOST, Instruction
+from sagas.pause_desk import Switch
 from web import cursors, submissions
 from web.services import Principal
 
@@ -67,9 +69,13 @@ class ActOnRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dry_run: bool = False
 
     def instruction(self, act: Act, caller: Principal) -> Instruction:
-        who = f"{caller.key_prefix}/{self.operator}" if self.operator else caller.key_prefix
         return Instruction(
-            act=act, who=who, why=self.reason, step=self.step, confirm=self.confirm, dry_run=self.dry_run
+            act=act,
+            who=_who(caller, self.operator),
+            why=self.reason,
+            step=self.step,
+            confirm=self.confirm,
+            dry_run=self.dry_run,
         )
 
 
@@ -86,7 +92,29 @@ class ActOnRuns(ActOnRun, frozen=True, forbid_unknown_fields=True, kw_only=True)
     rate_per_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None
 
 
-SCHEMAS = (ActOnRun, ActOnRuns)
+class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why it is paused or resumed; `for_s`: after so many seconds a pause ends by itself."""
+
+    reason: Reason
+    operator: Operator | None = None
+    for_s: Annotated[float, Meta(gt=0, le=1e8)] | None = None
+
+    def switch(self, kind: Kind, name: str, caller: Principal) -> Switch:
+        return Switch(
+            kind=kind,
+            name=name,
+            tenant_id=caller.tenant_id,
+            who=_who(caller, self.operator),
+            why=self.reason,
+            for_s=self.for_s,
+        )
+
+
+SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause)
+
+
+def _who(caller: Principal, operator: str | None) -> str:
+    return f"{caller.key_prefix}/{operator}" if operator else caller.key_prefix
 
 
 def read(form: type[T]) -> T:

@@ -165,6 +165,13 @@ KINDS: Mapping[str, Kind] = {
             "All that was done elsewhere would stand.",
         ),
         Kind("unknown-step", 422, "The saga has no such step", "The detail lists its steps."),
+        Kind("not-paused", 409, "It is not paused", "What is paused is listed in /v1/ops/pauses."),
+        Kind(
+            "unknown-name",
+            422,
+            "There is nothing of that name to be paused",
+            "The detail lists what there is.",
+        ),
         Kind("step-missing", 422, "The act needs the name of a step", "Give it as step."),
         Kind(
             "internal-error",

@@ -5,7 +5,7 @@ from flask import Response
 from flask_smorest import Blueprint
 
 from app.runs.allowed import Act
-from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunStory, RunSummary
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunStory, RunSummary, RunTrace
 from web import authentication, cursors, instructions, queries, representations
 from web.authentication import OPS
 from web.description import runs as described
@@ -26,7 +26,7 @@ class Parked(msgspec.Struct, frozen=True):
     groups: list[ParkedGroup]
 
 
-SCHEMAS = (RunList, Parked, RunStory, Acted, ActedInBulk)
+SCHEMAS = (RunList, Parked, RunStory, RunTrace, Acted, ActedInBulk)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -67,6 +67,12 @@ def blueprint(services: Services) -> Blueprint:
     def story(run_id: str) -> Response:
         caller = authentication.caller(services, OPS)
         return representations.json(services.runs.story(caller.tenant_id, run_id))
+
+    @runs.route("/<tracking:run_id>/trace", methods=["GET"])
+    @described.TRACE
+    def trace(run_id: str) -> Response:
+        caller = authentication.caller(services, OPS)
+        return representations.json(services.runs.trace(caller.tenant_id, run_id))
 
     @runs.route("/<tracking:run_id>/<act:act>", methods=["POST"])
     @described.ACT

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from app.orders.model import Accepted, NewOrder
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
-from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
 from sagas.operations import Instruction
+from sagas.pause_desk import Paused, Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class RunDesk(Protocol):
 
     def story(self, tenant_id: str, name: str) -> RunStory: ...
 
+    def trace(self, tenant_id: str, name: str) -> RunTrace: ...
+
     def parked(self, tenant_id: str) -> list[ParkedGroup]: ...
 
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted: ...
@@ -40,6 +43,16 @@ class RunDesk(Protocol):
         limit: int,
         rate_per_s: float | None,
     ) -> ActedInBulk: ...
+
+
+class Switchboard(Protocol):
+    """What operators may pause and resume; as `sagas.pause_desk.PauseDesk` says."""
+
+    def paused(self, tenant_id: str) -> Paused: ...
+
+    def pause(self, wanted: Switch) -> Paused: ...
+
+    def resume(self, wanted: Switch) -> Paused: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,7 @@ class Services:
     shedding()                     None, or after how many seconds a refused client may come again; asked
                                    before anything of a submission is read, so it only looks
     runs                           the operators' desk
+    pauses                         the operators' switchboard
     """
 
     authenticate: Callable[[str], Principal | None]
@@ -69,3 +83,4 @@ class Services:
     metrics: Callable[[], tuple[bytes, str]]
     shedding: Callable[[], float | None]
     runs: RunDesk
+    pauses: Switchboard

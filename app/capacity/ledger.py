@@ -66,6 +66,45 @@ return #ARGV
 """
 ).replace("KEEP", str(_KEEP_AFTER_EXPIRY_S))
 
+# Each tells, by order, whether it has changed anything.
+_DROP = (
+    _HEAD
+    + """
+for i = 3, #ARGV, 3 do
+    local slot, order, expiry = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+    local gone = prefix .. 'gone:' .. slot
+    out[#out + 1] = redis.call('ZREM', prefix .. 'hold:' .. slot, order)
+    redis.call('ZADD', gone, expiry, order)
+    redis.call('EXPIREAT', gone, expiry + KEEP)
+end
+return out
+"""
+).replace("KEEP", str(_KEEP_AFTER_EXPIRY_S))
+_PUT_BACK = (
+    _HEAD
+    + """
+for i = 3, #ARGV, 3 do
+    local slot, order, expiry = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+    local held = prefix .. 'hold:' .. slot
+    if redis.call('ZSCORE', prefix .. 'gone:' .. slot, order) then out[#out + 1] = 0
+    else
+        out[#out + 1] = redis.call('ZADD', held, 'NX', expiry, order)
+        redis.call('EXPIREAT', held, expiry + KEEP)
+    end
+end
+return out
+"""
+).replace("KEEP", str(_KEEP_AFTER_EXPIRY_S))
+# An older rebuild that comes late leaves a newer one alone.
+_OPEN = """
+local opened = redis.call('GET', KEYS[1])
+if opened and tonumber(opened) >= tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+
+Entry = tuple[str, str, int]  # slot, order, expiry in seconds
+
 
 class LedgerLost(errors.Unavailable):
     """The capacity ledger has another epoch than the truth and must be rebuilt."""
@@ -94,6 +133,9 @@ class Ledger:
         self._client = client
         self._reserve = client.register_script(_RESERVE)
         self._release = client.register_script(_RELEASE)
+        self._drop = client.register_script(_DROP)
+        self._put_back = client.register_script(_PUT_BACK)
+        self._open = client.register_script(_OPEN)
 
     def reserve(self, holds: Sequence[Hold], *, epoch: int, now: datetime) -> list[Held]:
         """
@@ -102,7 +144,7 @@ class Ledger:
         :raises LedgerLost: if the ledger is not of this epoch
         :raises LedgerAway: if Redis does not answer
         """
-        return [Held(code) for code in self._call(self._reserve, holds, epoch, now)]
+        return [Held(code) for code in self._call(self._reserve, _asked(holds), epoch, now)]
 
     def release(self, holds: Sequence[Hold], *, epoch: int, now: datetime) -> None:
         """
@@ -111,7 +153,7 @@ class Ledger:
         :raises LedgerLost: if the ledger is not of this epoch
         :raises LedgerAway: if Redis does not answer
         """
-        self._call(self._release, holds, epoch, now)
+        self._call(self._release, _asked(holds), epoch, now)
 
     def epoch(self) -> int | None:
         """
@@ -125,11 +167,9 @@ class Ledger:
             raise LedgerAway from error
         return int(found) if found is not None else None
 
-    def load(
-        self, held: Sequence[tuple[str, str, int]], gone: Sequence[tuple[str, str, int]], *, epoch: int
-    ) -> None:
+    def load(self, held: Sequence[Entry], gone: Sequence[Entry], *, epoch: int) -> None:
         """
-        Write the holds and tombstones (slot, order, expiry in seconds) of a new epoch, then open it.
+        Write the holds and tombstones of a new epoch, then open it, unless a newer one is open.
 
         :raises LedgerAway: if Redis does not answer
         """
@@ -137,21 +177,67 @@ class Ledger:
             for kind, entries in (("hold", held), ("gone", gone)):
                 for start in range(0, len(entries), 5000):
                     self._load_some(kind, entries[start : start + 5000], epoch)
-            self._client.set(EPOCH_KEY, epoch)
+            self._open(keys=[EPOCH_KEY], args=[epoch])
         except redis.RedisError as error:
             raise LedgerAway from error
 
     def counts(self, *, epoch: int, now: datetime) -> dict[str, int]:
-        """Live holds by slot."""
-        prefix = f"{{uoop}}:{epoch}:hold:"
-        keys = list(self._client.scan_iter(match=f"{prefix}*", count=1000))
-        pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.zcount(key, f"({int(now.timestamp())}", "+inf")
-        names = [key.decode().removeprefix(prefix) for key in keys]
-        return {name: count for name, count in zip(names, pipeline.execute(), strict=True) if count}
+        """
+        Live holds by slot.
 
-    def _load_some(self, kind: str, entries: Sequence[tuple[str, str, int]], epoch: int) -> None:
+        :raises LedgerAway: if Redis does not answer
+        """
+        prefix = f"{{uoop}}:{epoch}:hold:"
+        try:
+            keys = list(self._client.scan_iter(match=f"{prefix}*", count=1000))
+            pipeline = self._client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.zcount(key, f"({int(now.timestamp())}", "+inf")
+            counts = pipeline.execute()
+        except redis.RedisError as error:
+            raise LedgerAway from error
+        names = [key.decode().removeprefix(prefix) for key in keys]
+        return {name: count for name, count in zip(names, counts, strict=True) if count}
+
+    def held(self, slots: Sequence[str], *, epoch: int, now: datetime) -> list[Entry]:
+        """
+        The live holds in these slots.
+
+        :raises LedgerAway: if Redis does not answer
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        for slot in slots:
+            key = f"{{uoop}}:{epoch}:hold:{slot}"
+            pipeline.zrangebyscore(key, f"({int(now.timestamp())}", "+inf", withscores=True)
+        try:
+            found = pipeline.execute()
+        except redis.RedisError as error:
+            raise LedgerAway from error
+        return [
+            (slot, order.decode(), int(expiry))
+            for slot, entries in zip(slots, found, strict=True)
+            for order, expiry in entries
+        ]
+
+    def drop(self, entries: Sequence[Entry], *, epoch: int, now: datetime) -> list[bool]:
+        """
+        Take these holds away for good; whether each was there.
+
+        :raises LedgerLost: if the ledger is not of this epoch
+        :raises LedgerAway: if Redis does not answer
+        """
+        return [bool(n) for n in self._call(self._drop, entries, epoch, now)]
+
+    def put_back(self, entries: Sequence[Entry], *, epoch: int, now: datetime) -> list[bool]:
+        """
+        Hold these whatever the limit, but none that was released; whether each was missing.
+
+        :raises LedgerLost: if the ledger is not of this epoch
+        :raises LedgerAway: if Redis does not answer
+        """
+        return [bool(n) for n in self._call(self._put_back, entries, epoch, now)]
+
+    def _load_some(self, kind: str, entries: Sequence[Entry], epoch: int) -> None:
         pipeline = self._client.pipeline(transaction=False)
         for slot, order, expiry in entries:
             key = f"{{uoop}}:{epoch}:{kind}:{slot}"
@@ -159,10 +245,10 @@ class Ledger:
             pipeline.expireat(key, expiry + _KEEP_AFTER_EXPIRY_S)
         pipeline.execute()
 
-    def _call(self, script: Any, holds: Sequence[Hold], epoch: int, now: datetime) -> Any:
+    def _call(self, script: Any, groups: Sequence[tuple[str | int, ...]], epoch: int, now: datetime) -> Any:
         arguments: list[str | int] = [epoch, int(now.timestamp())]
-        for hold in holds:
-            arguments += (hold.slot, hold.order_id, hold.limit, int(hold.expires_at.timestamp()))
+        for group in groups:
+            arguments += group
         try:
             return script(keys=[EPOCH_KEY], args=arguments)
         except redis.ResponseError as error:
@@ -171,3 +257,7 @@ class Ledger:
             raise LedgerAway from error
         except redis.RedisError as error:
             raise LedgerAway from error
+
+
+def _asked(holds: Sequence[Hold]) -> list[tuple[str | int, ...]]:
+    return [(h.slot, h.order_id, h.limit, int(h.expires_at.timestamp())) for h in holds]

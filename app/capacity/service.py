@@ -53,10 +53,21 @@ def rebuild(engine: Engine, ledger: Ledger) -> int:
     The new epoch is committed first: whoever held places in the old one without having written them down finds
     it gone when he does (`still`), and holds again. So nothing is missed between the reading and the loading.
 
+    It is above any that the ledger has ever had, also when Postgres was brought back from a backup, and of several
+    rebuilds at once the latest stays open.
+
     :return: the new epoch
+    :raises LedgerAway: if Redis does not answer
     """
+    seen = ledger.epoch() or 0
     with engine.begin() as connection:
-        opened = int(one_value(connection, "UPDATE capacity_ledger SET epoch = epoch + 1 RETURNING epoch"))
+        opened = int(
+            one_value(
+                connection,
+                "UPDATE capacity_ledger SET epoch = greatest(epoch, :seen) + 1 RETURNING epoch",
+                {"seen": seen},
+            )
+        )
     with engine.begin() as connection:
         result = connection.execute(
             text(
@@ -73,7 +84,11 @@ def rebuild(engine: Engine, ledger: Ledger) -> int:
 
 
 def drift(engine: Engine, ledger: Ledger, *, now: datetime) -> dict[str, int]:
-    """By slot, how many more live holds the ledger has than Postgres; empty when they agree."""
+    """
+    By slot, how many more live holds the ledger has than Postgres; empty when they agree.
+
+    :raises LedgerAway: if Redis does not answer
+    """
     with engine.begin() as connection:
         current = epoch(connection)
         result = connection.execute(

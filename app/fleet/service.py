@@ -53,3 +53,23 @@ def register(connection: Connection, tenant_id: str, entries: Sequence[CourierEn
             ),
         },
     )
+
+
+def forget(connection: Connection, *, before: datetime) -> int:
+    """
+    Drop the pool's rows from before then, but those of orders whose run is not over.
+
+    :return: how many were dropped: at most ten thousand, the next time more
+    """
+    return connection.execute(
+        text("""
+            DELETE FROM fleet_pool WHERE key IN (
+                SELECT p.key FROM fleet_pool p WHERE p.at < :before
+                AND NOT EXISTS (SELECT FROM uoop_orders o JOIN runs r ON r.id = o.run_id
+                    WHERE o.id = p.order_id AND r.state <> 'e')
+                AND NOT EXISTS (SELECT FROM follow_ups f JOIN runs r ON r.id = f.run_id
+                    WHERE f.order_id = p.order_id AND r.state <> 'e')
+                LIMIT 10000)
+        """),
+        {"before": before},
+    ).rowcount

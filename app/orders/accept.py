@@ -40,7 +40,7 @@ _INSERT = text("""
         FROM json_to_recordset(CAST(:rows AS json)) AS d(id text, tenant_id text, key text, fingerprint text,
             customer_id text, restaurant_id text, items jsonb, delivery_location jsonb, total_amount numeric,
             currency text, fees jsonb, external_order_id text, window_from timestamptz, window_until timestamptz,
-            channel_preference text, notes text)
+            channel_preference text, notes text, confirm_within_s integer)
     ), orders AS (
         INSERT INTO uoop_orders (id, tenant_id, customer_id, restaurant_id, status, items, delivery_location,
             total_amount, currency, fees, external_order_id, window_from, window_until, channel_preference, notes,
@@ -52,7 +52,7 @@ _INSERT = text("""
         SELECT new.run_id, new.id, new.tenant_id,
             CASE WHEN new.release_at > now() THEN :later_saga ELSE :saga END,
             CASE WHEN new.release_at > now() THEN :later_version ELSE :version END, :lane, now(),
-            new.release_at + make_interval(secs => tenants.order_deadline_s)
+            new.release_at + make_interval(secs => coalesce(new.confirm_within_s, tenants.order_deadline_s))
         FROM new JOIN tenants ON tenants.id = new.tenant_id
     ), keys AS (
         INSERT INTO idempotency_keys (tenant_id, key, fingerprint, order_id)
@@ -181,6 +181,7 @@ def _row(order_id: str, new: NewOrder) -> dict[str, Any]:
         "window_until": window.until.astimezone(UTC) if window else None,
         "channel_preference": order.channel_preference,
         "notes": order.notes,
+        "confirm_within_s": order.confirm_within_s,
     }
 
 

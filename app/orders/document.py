@@ -121,6 +121,20 @@ class Order(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True)
     fees: Annotated[list[Fee], Meta(max_length=20)] = []
     external_order_id: Name | None = None
     requested_window: Window | None = None
+    confirm_within_s: (
+        Annotated[
+            int,
+            Meta(
+                ge=5,
+                le=86_400,
+                description="Seconds in which the order must be confirmed, from its acceptance or, with a later "
+                "window, from its release 45 minutes before it. An order that is not is undone and fails as "
+                "`expired`. Without it your account's usual time applies.",
+                examples=[600],
+            ),
+        ]
+        | None
+    ) = None
     channel_preference: ChannelPreference | None = None
     notes: Annotated[str, Meta(max_length=1000, pattern=_TEXT)] | None = None
 

@@ -17,7 +17,7 @@ from app.orders.views import (
     TimelineEntry,
 )
 from app.runs import queries as runs
-from app.runs.model import Direction, Verdict
+from app.runs.model import EXPIRED, Direction, Verdict
 from app.runs.queries import Standing, StepRecord
 
 StepNames = Callable[[str, int], Sequence[str]]
@@ -28,7 +28,7 @@ REASONS: Mapping[str, str] = {
     "restaurant-refused": "The restaurant cannot take the order.",
     "no-available-partner": "No delivery partner takes the order.",
     "capacity-full": "The restaurant has no capacity left in this window.",
-    "too-late": "The order could not be fulfilled within its time.",
+    "expired": "The order could not be confirmed within its time.",
     "window-over": "The requested window is over.",
     "window-too-far": "The requested window is more than two weeks ahead.",
     "cancelled": "The order was cancelled.",
@@ -38,6 +38,7 @@ _STATUS_OF = {
     (Direction.FORWARD, Verdict.DONE): "done",
     (Direction.FORWARD, Verdict.NOT_YET): "waiting",
     (Direction.FORWARD, Verdict.REJECTED): "rejected",
+    (Direction.FORWARD, Verdict.LEFT_OUT): "left-out",
     (Direction.BACKWARD, Verdict.UNDONE): "undone",
     (Direction.BACKWARD, Verdict.REJECTED): "undo-refused",
 }
@@ -171,6 +172,8 @@ def _steps(story: Sequence[StepRecord], names: Sequence[str]) -> list[StepView]:
 def _status(record: StepRecord) -> str:
     if record.verdict is None:
         return "running"
+    if record.code == EXPIRED:
+        return "rejected"
     return _STATUS_OF.get((record.direction, record.verdict), "retrying")
 
 

@@ -15,6 +15,7 @@ import msgspec
 from app.providers import outcomes
 from app.providers.connections import Connections, ExchangeError
 from app.providers.outcomes import Verb
+from app.providers.permits import Permits
 from app.providers.port import Answer, Kind, Request, Verdict
 
 ITEMS_PER_REQUEST = 500
@@ -29,8 +30,12 @@ Job = TypeVar("Job")
 class HttpProvider:
     """A provider behind `url`; thread-safe, and usable on both sides of a fork."""
 
-    def __init__(self, *, name: str, kind: Kind, url: str, bulk: bool, token: str) -> None:
+    def __init__(
+        self, *, name: str, kind: Kind, url: str, bulk: bool, token: str, permits: Permits | None = None
+    ) -> None:
+        """:param permits: bound the requests in flight; None is as many as the callers make"""
         parts = urlsplit(url)
+        self._permits = permits
         self.name = name
         self.kind = kind
         self.bulk = bulk
@@ -76,7 +81,16 @@ class HttpProvider:
             part = slice(start, start + size)
             answers[part] = ask(verb, resource, keys[part], bodies[part], deadline)
 
-        self._side_by_side(ask_from, range(0, len(keys), size))
+        jobs = range(0, len(keys), size)
+        if self._permits is None:
+            self._side_by_side(ask_from, jobs, REQUESTS_SIDE_BY_SIDE)
+            return answers
+        wanted = min(len(jobs), REQUESTS_SIDE_BY_SIDE)
+        # at least half of the time is left for the call: too little of it would only leave doubt
+        with self._permits.held(wanted, wait_s=timeout_s / 2, hold_s=timeout_s) as permitted:
+            if not permitted:
+                return [Answer(key, Verdict.UNAVAILABLE, reason="all its calls are taken") for key in keys]
+            self._side_by_side(ask_from, jobs, permitted)
         return answers
 
     def _ask_bulk(
@@ -117,15 +131,15 @@ class HttpProvider:
         request = f"{head}\r\n".encode("latin-1") + body
         return self._connections.exchange(request, method, deadline=deadline)
 
-    def _side_by_side(self, work: Callable[[Job], None], jobs: Sequence[Job]) -> None:
-        """Do all jobs on up to eight threads, this one included; each job bounds itself."""
+    def _side_by_side(self, work: Callable[[Job], None], jobs: Sequence[Job], most: int) -> None:
+        """Do all jobs on so many threads at most, this one included; each job bounds itself."""
         remaining = iter(jobs)
 
         def work_off(_: object = None) -> None:
             for job in remaining:  # next() on an iterator is atomic under the GIL
                 work(job)
 
-        others = min(len(jobs), REQUESTS_SIDE_BY_SIDE) - 1
+        others = min(len(jobs), most) - 1
         started = [self._pool().submit(work_off) for _ in range(others)]
         work_off()
         for future in started:

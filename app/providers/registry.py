@@ -4,7 +4,7 @@ The providers file, read into configurations and adapters.
     {"providers": [
         {"name": "benefit", "kind": "payment", "url": "https://pay.example/v2", "bulk": true, "token": "..."},
         {"name": "swift", "kind": "delivery", "url": "https://swift.example", "bulk": false, "token": "...",
-         "base_fee": "0.700", "per_km": "0.100", "speed_m_per_min": 320}]}
+         "base_fee": "0.700", "per_km": "0.100", "speed_m_per_min": 320, "concurrency": 4}]}
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
+from sqlalchemy import Engine
 
 from app.providers.http import HttpProvider
+from app.providers.permits import Permits
 from app.providers.port import Kind, Provider
 
 
@@ -26,7 +28,11 @@ class ProvidersFileError(ValueError):
 
 
 class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One provider as declared. Fees, in the order's currency, and speed matter for delivery only."""
+    """
+    One provider as declared. Fees, in the order's currency, and speed matter for delivery only.
+
+    :param concurrency: requests in flight to it at once, over all processes; None is no limit
+    """
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
     kind: Kind
@@ -36,6 +42,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     base_fee: Decimal = Decimal(0)
     per_km: Decimal = Decimal(0)
     speed_m_per_min: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 300.0
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
 
     def __repr__(self) -> str:
         return f"ProviderConfig(name={self.name!r}, kind={self.kind.value!r}, url={self.url!r})"
@@ -68,12 +75,13 @@ class Registry:
         return tuple(provider for provider in self if provider.kind is kind)
 
 
-def load(path: Path) -> Registry:
+def load(path: Path, *, engine: Engine) -> Registry:
     """
+    :param engine: where it is counted who calls a provider that takes only so many calls at once
     :raises ProvidersFileError: as `read` does
     """
     configs = read(path)
-    return Registry(configs, {config.name: adapter(config) for config in configs})
+    return Registry(configs, {config.name: adapter(config, engine=engine) for config in configs})
 
 
 def read(path: Path) -> tuple[ProviderConfig, ...]:
@@ -95,9 +103,14 @@ def read(path: Path) -> tuple[ProviderConfig, ...]:
     return configs
 
 
-def adapter(config: ProviderConfig) -> HttpProvider:
+def adapter(config: ProviderConfig, *, engine: Engine) -> HttpProvider:
     return HttpProvider(
-        name=config.name, kind=config.kind, url=config.url, bulk=config.bulk, token=config.token
+        name=config.name,
+        kind=config.kind,
+        url=config.url,
+        bulk=config.bulk,
+        token=config.token,
+        permits=Permits(engine, config.name, most=config.concurrency) if config.concurrency else None,
     )
 
 

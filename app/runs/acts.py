@@ -66,6 +66,7 @@ def keep(connection: Connection, done: Sequence[Done], *, who: str, why: str) ->
         text("""
             UPDATE runs r SET state = d.state, direction = d.direction, stage = d.stage, attempts = d.attempts,
                 done = d.done, lane = d.lane, due_at = d.due_at, failure = d.failure,
+                failing_since = CASE WHEN d.attempts > 0 THEN r.failing_since END,
                 cancel_requested = d.cancel_requested, updated_at = clock_timestamp()
             FROM json_to_recordset(CAST(:rows AS json)) AS d(id bigint, state "char", direction "char",
                 stage smallint, attempts smallint, done integer, lane text, due_at timestamptz, failure jsonb,

@@ -74,7 +74,8 @@ class Waiting:
         )
 
 
-Itinerary = Callable[[Sequence[Waiting]], tuple[int, ...]]
+# The stages that a group passes, or the lane through which alone it may go there.
+Itinerary = Callable[[Sequence[Waiting]], tuple[int, ...] | str]
 
 
 def due_lanes(connection: Connection, *, interval_s: float) -> dict[str, float]:
@@ -99,7 +100,8 @@ def claim(
     Take what is due in `lane`, up to `size` runs of one group, into a free slot.
 
     :param interval_s: time since the lane's last start at least; asked again under lock, since others claim too
-    :return: None if there is no free slot, nothing is due, it is too early or another claims in the lane just now
+    :return: None if there is no free slot, nothing is due, it is too early, another claims in the lane just now, or
+        the group was sent into another lane
     """
     slot = connection.execute(
         text("""
@@ -118,6 +120,9 @@ def claim(
     first = waiting[0]
     group = [run for run in waiting if run.group == first.group]
     stages = itinerary(group)
+    if isinstance(stages, str):
+        _send_round(connection, stages, group)
+        return None
     cohort_id, epoch = connection.execute(
         text("""
             WITH cohort AS (
@@ -212,6 +217,15 @@ def open_lane(connection: Connection, name: str, *, slots: int) -> None:
     )
 
 
+def size_lane(connection: Connection, name: str, *, slots: int) -> None:
+    """Open a lane with exactly so many slots; what travels in one too many still gets through."""
+    open_lane(connection, name, slots=slots)
+    connection.execute(
+        text("DELETE FROM slots WHERE lane = :name AND n > :slots AND cohort_id IS NULL"),
+        {"name": name, "slots": slots},
+    )
+
+
 def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
     """
     Cohorts whose carrier is surely or very probably gone, taken over in a new epoch.
@@ -281,6 +295,15 @@ def forget_carrier(connection: Connection, cohort_id: int, *, epoch: int, step: 
     )
 
 
+def _send_round(connection: Connection, lane: str, group: Sequence[Waiting]) -> None:
+    """Let them wait in another lane."""
+    open_lane(connection, lane, slots=1)
+    connection.execute(
+        text("UPDATE runs SET lane = :lane WHERE id = ANY(CAST(:ids AS bigint[]))"),
+        {"lane": lane, "ids": ids(sorted(run.id for run in group))},
+    )
+
+
 def _take(connection: Connection, lane: str, size: int) -> list[Waiting]:
     """Due runs of the lane, locked: an equal share per waiting tenant first, then whoever waits longest."""
     tenants = connection.execute(
@@ -326,7 +349,9 @@ def _depart(connection: Connection, cohort: Cohort, leaving: Sequence[Departure]
             "attempts": d.attempts,
             "lane": d.lane,
             "due_in_s": d.due_in_s,
+            "due_at": d.due_at,
             "failure": d.failure,
+            "failing_since": d.failing_since,
         }
         for d in sorted(leaving, key=lambda d: d.id)
     ]
@@ -338,12 +363,13 @@ def _depart(connection: Connection, cohort: Cohort, leaving: Sequence[Departure]
         text("""
             UPDATE runs r SET state = d.state, direction = d.direction, stage = d.stage, done = d.done,
                 touched = d.touched, undone = d.undone, attempts = d.attempts, lane = d.lane,
-                due_at = CASE WHEN d.due_in_s > 0 THEN date_bin('250 ms',
+                due_at = CASE WHEN d.due_at IS NOT NULL THEN d.due_at WHEN d.due_in_s > 0 THEN date_bin('250 ms',
                     now() + make_interval(secs => d.due_in_s) + interval '250 ms', 'epoch') ELSE now() END,
-                failure = coalesce(d.failure, r.failure), cohort_id = NULL, updated_at = clock_timestamp()
+                failure = coalesce(d.failure, r.failure), failing_since = d.failing_since, cohort_id = NULL,
+                updated_at = clock_timestamp()
             FROM json_to_recordset(CAST(:rows AS json)) AS d(id bigint, state "char", direction "char",
                 stage smallint, done integer, touched integer, undone integer, attempts smallint, lane text,
-                due_in_s double precision, failure jsonb)
+                due_in_s double precision, due_at timestamptz, failure jsonb, failing_since timestamptz)
             WHERE r.id = d.id AND r.cohort_id = :cohort
         """),
         {"rows": rows(values), "cohort": cohort.id},

@@ -5,6 +5,7 @@ The row is the intent, committed before the call. A lease covers the execution, 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -30,9 +31,10 @@ _BEGIN = text("""
         RETURNING starts
     )
     SELECT cohort.id, cohort.epoch, cohort.saga, cohort.version, cohort.direction, cohort.lane, cohort.itinerary,
-        cohort.leg, cohort.members, begun.starts,
+        cohort.leg, cohort.members, clock_timestamp() AS seen_at, begun.starts,
         EXISTS (SELECT FROM executions e WHERE e.cohort_id = cohort.id AND e.step = :step
-            AND e.finished_at IS NOT NULL) AS finished
+            AND e.finished_at IS NOT NULL) AS finished,
+        ARRAY(SELECT kind || ':' || name FROM pauses WHERE until IS NULL OR until > clock_timestamp()) AS paused
     FROM cohort LEFT JOIN begun ON true
 """)
 
@@ -72,7 +74,7 @@ def begin(
         if row.finished or stage in row.itinerary[: row.leg]:
             raise StepPassed(cohort_id=cohort_id, step=step)
         raise LostCohort(cohort_id=cohort_id, epoch=epoch)
-    return _cohort(row), row.starts
+    return replace(_cohort(row), paused=frozenset(row.paused)), row.starts
 
 
 def lock(connection: Connection, *, cohort_id: int, epoch: int, exclusively: bool) -> Cohort:
@@ -83,7 +85,10 @@ def lock(connection: Connection, *, cohort_id: int, epoch: int, exclusively: boo
     """
     strength = "UPDATE" if exclusively else "SHARE"
     row = connection.execute(
-        text(f"SELECT * FROM cohorts WHERE id = :id AND epoch = :epoch AND ended_at IS NULL FOR {strength}"),
+        text(
+            "SELECT *, clock_timestamp() AS seen_at FROM cohorts "
+            f"WHERE id = :id AND epoch = :epoch AND ended_at IS NULL FOR {strength}"
+        ),
         {"id": cohort_id, "epoch": epoch},
     ).one_or_none()
     if row is None:
@@ -105,11 +110,11 @@ def members(
     laterals = "".join(_latest_detail(number) for _, number in uses)
     orders = "JOIN uoop_orders o ON o.id = r.order_id" if reads else ""
     # they are failures of the stage in which the cohort began: nobody has been asked yet in a later one
-    attempts = "r.attempts" if cohort.leg == 0 else "0 AS attempts"
+    attempts, since = ("r.attempts", "r.failing_since") if cohort.leg == 0 else ("0", "NULL")
     result = connection.execute(
         text(
             "SELECT r.id, r.order_id, r.tenant_id, r.done, r.touched, r.undone, "
-            f"{attempts}, r.generation, r.not_after, r.failure{columns}{details} "
+            f"{attempts}, r.generation, r.not_after, r.failure, {since}{columns}{details} "
             f"FROM runs r {orders}{laterals} "
             "WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.cohort_id = :cohort ORDER BY r.id"
         ),
@@ -201,7 +206,8 @@ def heartbeat(
 
 def _member(row: Sequence[Any], names: Sequence[str]) -> Member:
     fixed = len(row) - len(names)
-    arguments: list[Any] = [*row[:fixed], dict(zip(names, row[fixed:], strict=True))]
+    *known, failing_since = row[:fixed]
+    arguments: list[Any] = [*known, dict(zip(names, row[fixed:], strict=True)), failing_since]
     return Member(*arguments)
 
 
@@ -216,6 +222,7 @@ def _cohort(row: Any) -> Cohort:
         itinerary=tuple(row.itinerary),
         leg=row.leg,
         members=tuple(row.members),
+        seen_at=row.seen_at,
     )
 
 

@@ -35,19 +35,27 @@ class Verdict(StrEnum):
     REJECTED = "r"  # refused for good: never retried
     UNAVAILABLE = "n"  # surely without effect: tried again later
     IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
-    NOT_YET = "l"  # nothing is wrong, its time has not come
+    NOT_YET = "l"  # nothing is wrong and nobody was called: it is early, or an operator holds it back
     POISONED = "p"  # makes the step raise, where others pass: needs a person
+    LEFT_OUT = "o"  # did not come about, and the run goes on without: the step is optional
 
 
 FRONT = "front"
 RETRY = "retry"
 COMPENSATION = "compensation"
+PAUSED = "paused:"
 FOLLOW_UP = "follow-up"  # runs on orders that were fulfilled before
+PASSED = (Verdict.DONE, Verdict.LEFT_OUT)
 
 
 def provider_lane(name: str) -> str:
     """The lane of the orders that wait for one slow or silent provider."""
     return f"provider:{name}"
+
+
+def step_lane(name: str) -> str:
+    """The one way into a step that only so many cohorts may be in, whatever their saga."""
+    return f"step:{name}"
 
 
 def isolation_lane(n: int) -> str:
@@ -61,6 +69,15 @@ def is_isolation_lane(lane: str) -> bool:
 
 def is_provider_lane(lane: str) -> bool:
     return lane.startswith("provider:")
+
+
+def paused_lane(kind: str, *names: str) -> str:
+    """The lane of the orders that wait until an operator resumes any of these, which are all paused."""
+    return f"{PAUSED}{kind}:{','.join(sorted(names))}"
+
+
+def is_paused_lane(lane: str) -> bool:
+    return lane.startswith(PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +98,18 @@ class Outcome:
     due_in_s: float = 0.0
 
     @property
+    def paused_lane(self) -> str | None:
+        """Where the order waits for an operator who holds it back; None if nobody does."""
+        return self.code if self.code and is_paused_lane(self.code) else None
+
+    @property
     def is_unforeseen(self) -> bool:
         """Whether the step raised: such an order is not undone by the same code unless a person says so."""
         return self.verdict is Verdict.POISONED or (self.code or "").startswith(RAISED)
 
 
 RAISED = "raised-"
+EXPIRED = "expired"
 
 DONE = Outcome(Verdict.DONE)
 UNDONE = Outcome(Verdict.UNDONE)
@@ -100,6 +123,7 @@ class Member:
     One run in a cohort, with the columns of its order that the step reads (`given`).
 
     :param attempts: how often it has failed in the stage at which its cohort now stands
+    :param failing_since: when it first did
     """
 
     run_id: int
@@ -113,6 +137,7 @@ class Member:
     not_after: datetime
     failure: Mapping[str, Any] | None
     given: Mapping[str, Any] = field(default_factory=dict)
+    failing_since: datetime | None = None
 
     @property
     def created_at(self) -> datetime:
@@ -121,7 +146,12 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Runs that travel together, as one epoch's carrier sees them."""
+    """
+    Runs that travel together, as one epoch's carrier sees them.
+
+    :param seen_at: by the database's clock
+    :param paused: what operators held back then, as `kind:name`, when a step was begun
+    """
 
     id: int
     epoch: int
@@ -132,6 +162,8 @@ class Cohort:
     itinerary: tuple[int, ...]
     leg: int
     members: tuple[int, ...]
+    seen_at: datetime
+    paused: frozenset[str] = frozenset()
 
     @property
     def stage(self) -> int:
@@ -144,7 +176,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Departure:
-    """How one run leaves its cohort."""
+    """How one run leaves its cohort. `due_at` goes before `due_in_s`, which counts from the commit."""
 
     id: int
     state: RunState
@@ -156,7 +188,16 @@ class Departure:
     attempts: int = 0
     lane: str = FRONT
     due_in_s: float = 0.0
+    due_at: datetime | None = None
     failure: Mapping[str, Any] | None = None
+    failing_since: datetime | None = None
+
+    @property
+    def parked_for(self) -> tuple[str, str]:
+        """Step and code, of a run that is parked."""
+        failure = self.failure or {}
+        names = ("parked", "parked_code") if "parked" in failure else ("step", "code")
+        return str(failure.get(names[0])), str(failure.get(names[1]))
 
     @property
     def ends_in_failure(self) -> bool:

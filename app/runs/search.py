@@ -17,6 +17,7 @@ from app.runs import acts
 from app.runs.allowed import Subject
 from app.runs.follow_ups import PRESENT_RUN
 from app.runs.model import Direction, RunState, Verdict
+from app.runs.tracing import Journey
 from app.runs.views import (
     Attempt,
     Money,
@@ -126,22 +127,24 @@ def matching(
     return list(result.scalars())
 
 
-def resolve(connection: Connection, tenant_id: str, name: str) -> int:
+def resolve(connection: Connection, tenant_id: str | None, name: str) -> int:
     """
     The run of that id, or the present run of the order with that tracking id.
 
+    :param tenant_id: None looks among all tenants'
     :raises RunNotFound: if the tenant has none
     """
+    of_tenant = "" if tenant_id is None else "AND r.tenant_id = :tenant"
     found = connection.execute(
         text(
             f"SELECT r.id FROM uoop_orders o JOIN runs r ON r.id = {PRESENT_RUN} "
-            "WHERE o.id = :name AND o.tenant_id = :tenant"
+            f"WHERE o.id = :name {of_tenant}"
         ),
         {"name": name, "tenant": tenant_id},
     ).scalar_one_or_none()
     if found is None and name.isascii() and name.isdigit() and int(name) < 1 << 63:
         found = connection.execute(
-            text("SELECT id FROM runs WHERE id = :id AND tenant_id = :tenant"),
+            text(f"SELECT r.id FROM runs r WHERE r.id = :id {of_tenant}"),
             {"id": int(name), "tenant": tenant_id},
         ).scalar_one_or_none()
     if found is None:
@@ -192,6 +195,18 @@ def attempts(connection: Connection, run_id: int, names: Sequence[str]) -> list[
     ]
 
 
+def journeys(connection: Connection, run_id: int) -> list[Journey]:
+    """The cohorts with which the run has travelled, oldest first."""
+    result = connection.execute(
+        text(
+            "SELECT c.id::text, c.lane, c.created_at FROM runs r CROSS JOIN LATERAL unnest(r.trail) "
+            "WITH ORDINALITY AS t(cohort_id, nth) JOIN cohorts c ON c.id = t.cohort_id WHERE r.id = :id ORDER BY t.nth"
+        ),
+        {"id": run_id},
+    )
+    return [Journey(*row) for row in result]
+
+
 def past_acts(connection: Connection, run_id: int) -> list[PastAct]:
     """What operators did to the run, oldest first."""
     result = connection.execute(
@@ -201,8 +216,9 @@ def past_acts(connection: Connection, run_id: int) -> list[PastAct]:
     return [PastAct(**row._mapping) for row in result]
 
 
-def parked(connection: Connection, tenant_id: str, money: Sequence[MoneySteps]) -> list[ParkedGroup]:
-    """The tenant's parked runs by saga, step and code, the largest group first."""
+def parked(connection: Connection, tenant_id: str | None, money: Sequence[MoneySteps]) -> list[ParkedGroup]:
+    """The tenant's parked runs, or with None all tenants', by saga, step and code, the largest group first."""
+    of_tenant = "" if tenant_id is None else "AND r.tenant_id = :tenant"
     result = connection.execute(
         text(f"""
             WITH parked AS (
@@ -213,7 +229,7 @@ def parked(connection: Connection, tenant_id: str, money: Sequence[MoneySteps]) 
                 FROM runs r JOIN uoop_orders o ON o.id = r.order_id
                 LEFT JOIN json_to_recordset(CAST(:money AS json)) AS m(saga text, version smallint, bits integer)
                     ON (m.saga, m.version) = (r.saga, r.version)
-                WHERE r.state = 'p' AND r.tenant_id = :tenant
+                WHERE r.state = 'p' {of_tenant}
             ), sums AS (
                 SELECT saga, step, code, currency, coalesce(sum(total_amount) FILTER (WHERE held), 0) AS held,
                     coalesce(sum(total_amount) FILTER (WHERE perhaps AND NOT held), 0) AS in_doubt

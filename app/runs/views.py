@@ -152,6 +152,47 @@ class RunStory:
     next: Next
 
 
+class SpanKind(StrEnum):
+    STEP = "step"
+    UNDO = "undo"
+    WAIT = "wait"  # in a lane
+    PARKED = "parked"  # for a person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """
+    Part of a run's line of time; `ended_at` is null while it lasts.
+
+    Of a step and its undoing: the `nth` try, the cohort, and what came of it. Of a wait: the lane and why.
+    """
+
+    kind: SpanKind
+    began_at: Moment
+    ended_at: Moment | None
+    step: str | None = None
+    nth: int | None = None
+    cohort_id: str | None = None
+    cohort_size: int | None = None
+    verdict: str | None = None
+    code: str | None = None
+    provider: str | None = None
+    lane: str | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTrace:
+    """A run on a line of time. `now`: when it was read, to which what still lasts is drawn."""
+
+    run: RunSummary
+    failure: Any
+    now: Moment
+    spans: list[Span]
+    acts: list[PastAct]
+    next: Next
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """Amounts of one currency: authorized or captured for sure, and perhaps (the answer was lost or bad)."""

@@ -23,6 +23,8 @@ _SESSION = (
     "SET client_min_messages = warning",
 )
 
+_LOOSE = {Level.OPEN: Standing.OPEN, Level.LATENCY: Standing.WARN, Level.TOLD: Standing.TOLD}
+
 
 def audit(
     settings: Settings,
@@ -46,7 +48,7 @@ def audit(
         effects = sandbox.effects(settings.home)
     missing = {Needs.JOURNAL: not journals, Needs.EFFECTS: effects is None}
     skipped = {needs for needs, is_missing in missing.items() if is_missing}
-    strict = {Level.OPEN: settled, Level.LATENCY: strict_latency, Level.VIOLATION: True}
+    strict = {Level.OPEN: settled, Level.LATENCY: strict_latency, Level.VIOLATION: True, Level.TOLD: False}
     copying: dict[Picture, Callable[[Connection], None]] = {
         Picture.ORDERS: lambda c: load.orders(c, settings, journals=journals, effects=effects or ()),
         Picture.EVENTS: lambda c: load.events(c, settings),
@@ -86,8 +88,7 @@ def _find(connection: Connection, check: Check, strict: bool, skipped: set[Needs
     among, wrong, some = connection.execute(text(check.sql)).one()
     standing = Standing.OK
     if wrong > check.may_miss * among:
-        loose = Standing.WARN if check.level is Level.LATENCY else Standing.OPEN
-        standing = Standing.FAIL if strict else loose
+        standing = Standing.FAIL if strict else _LOOSE[check.level]
     return Finding(check=check, standing=standing, among=among, wrong=wrong, some=tuple(some or ()))
 
 

@@ -13,6 +13,7 @@ class Level(Enum):
     VIOLATION = "a promise is broken"
     OPEN = "work under way; a violation once everything should have settled"
     LATENCY = "slow, as is right while a store is down; a violation when none was"
+    TOLD = "as an operator has wanted it; never a violation"
 
 
 class Needs(Enum):
@@ -36,6 +37,7 @@ class Standing(StrEnum):
     FAIL = "FAIL"
     OPEN = "open"
     WARN = "warn"
+    TOLD = "told"
     SKIP = "skip"
 
 

@@ -91,6 +91,15 @@ _TRAVELLING_HOLDS = f"""
     SELECT r.id, bool_or(o.verdict = 'd') AND NOT bool_or(o.verdict = 'u') AS holds
     FROM runs r JOIN outcomes o ON o.run_id = r.id AND o.step = {_RESERVE} WHERE r.state = 't' GROUP BY r.id
 """
+# What operators did to runs that departs from what their sagas would have done.
+_ACTS = """
+    CREATE TEMP TABLE audit_acts AS
+    SELECT run_id, bool_or(act = 'terminate') AS terminated, bool_or(act = 'skip') AS skipped,
+        bool_or(act = 'skip' AND step = 'place-with-restaurant') AS unplaced,
+        bool_or(act = 'skip' AND step = 'capture-payment') AS uncaptured
+    FROM ops_acts WHERE run_id IS NOT NULL GROUP BY run_id
+"""
+# A run that waits for a resume is due when its time is over, or, past the pivot and being undone, not at all.
 _ORDERS = f"""
     CREATE TEMP TABLE audit_orders AS
     SELECT coalesce(o.id, e.order_id) AS order_id, o.id IS NOT NULL AS known, o.tenant_id, o.restaurant_id, o.status,
@@ -103,6 +112,14 @@ _ORDERS = f"""
         {_by_saga(lambda saga: saga.compensable)} AS compensable,
         {_by_saga(lambda saga: len(saga.stages) - 1)} AS last_stage,
         r.state <> 't' AND r.updated_at <= m.began AS still,
+        'terminated' IN (o.failure ->> 'code', r.failure ->> 'code') AS terminated,
+        coalesce(a.terminated, false) AND 'terminated' = o.failure ->> 'code' AS by_operator,
+        coalesce(a.skipped, false) AS skipped, coalesce(a.unplaced, false) AS unplaced,
+        coalesce(a.uncaptured, false) AS uncaptured,
+        r.state = 'w' AND r.due_at > now() AND EXISTS (SELECT FROM pauses p
+            WHERE starts_with(r.lane, 'paused:' || p.kind || ':')
+            AND p.name = ANY(string_to_array(split_part(r.lane, ':', 3), ','))) AS held_back,
+        (SELECT max(at) FROM ops_acts WHERE act = 'resume') AS last_resume,
         coalesce(e.authorized, 0) AS authorized, coalesce(e.voided, 0) AS voided,
         coalesce(e.captured, 0) AS captured, coalesce(e.refunded, 0) AS refunded,
         coalesce(e.placed, 0) AS placed, coalesce(e.withdrawn, 0) AS withdrawn,
@@ -119,6 +136,7 @@ _ORDERS = f"""
     FROM uoop_orders o FULL JOIN audit_effects e ON e.order_id = o.id
     LEFT JOIN runs r ON r.id = o.run_id AND r.order_id = o.id
     LEFT JOIN audit_travelling t ON t.id = r.id
+    LEFT JOIN audit_acts a ON a.run_id = r.id
     LEFT JOIN audit_fleet f ON f.order_id = o.id
     LEFT JOIN audit_keys k ON k.order_id = o.id
     LEFT JOIN capacity_holds h ON h.run_id = o.run_id AND h.order_id = o.id
@@ -129,10 +147,10 @@ _ORDERS = f"""
 _FAILED = """
     CREATE TEMP TABLE audit_undoing AS
     SELECT o.order_id, o.run_id, o.touched, o.undone, o.failure, o.compensable,
-        coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict <> 'u'), 0) AS intended,
+        coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict NOT IN ('u', 'l')), 0) AS intended,
         coalesce(bit_or(1 << x.step) FILTER (WHERE x.verdict = 'u'), 0) AS proven
     FROM audit_orders o LEFT JOIN outcomes x ON x.run_id = o.run_id
-    WHERE o.undone_order AND o.has_run GROUP BY 1, 2, 3, 4, 5, 6
+    WHERE o.undone_order AND o.has_run AND NOT o.by_operator GROUP BY 1, 2, 3, 4, 5, 6
 """
 _SLOTS = """
     CREATE TEMP TABLE audit_slots AS
@@ -174,7 +192,8 @@ ORDERS = (
     _FLEET,
     _KEYS,
     _TRAVELLING_HOLDS,
-    "ANALYZE audit_effects, audit_fleet, audit_keys, audit_travelling",
+    _ACTS,
+    "ANALYZE audit_effects, audit_fleet, audit_keys, audit_travelling, audit_acts",
     _ORDERS,
     "ANALYZE audit_orders",
     _FAILED,

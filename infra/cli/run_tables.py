@@ -46,6 +46,32 @@ def parked(groups: Sequence[Document]) -> RenderableType:
     return table
 
 
+def paused(found: Sequence[Document]) -> RenderableType:
+    """What is paused now."""
+    table = _table("paused", "", "since", "until", "runs wait", "who", "why")
+    for each in found:
+        until = _moment(each["until"]) if each["until"] else "resumed"
+        table.add_row(
+            each["kind"],
+            each["name"],
+            _moment(each["since"]),
+            until,
+            str(each["runs"]),
+            each["who"],
+            each["why"],
+        )
+    return table
+
+
+def pauses(told: Document) -> RenderableType:
+    """What is paused, and who paused and resumed lately."""
+    acts = _table("at", "act", "", "", "who", "why")
+    for act in told["acts"]:
+        acts.add_row(_moment(act["at"]), act["act"], act["kind"], act["name"], act["who"], act["why"])
+    now = paused(told["pauses"]) if told["pauses"] else Text("nothing is paused")
+    return Group(now, "", acts) if told["acts"] else now
+
+
 def story(told: Document) -> RenderableType:
     """Everything about one run."""
     run = told["run"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from app import errors
 from app.runs.allowed import Act
@@ -77,8 +77,8 @@ def list_runs(
     """List runs, newest first."""
     wanted = _filter(state, at, code, customer, partner, external, saga, older_than)
     more: dict[str, object] = {} if cursor is None else {"cursor": cursor}
-    told = _client().runs({**wanted, "limit": limit, **more})
-    _print(told, run_tables.runs(told["runs"]), as_json=as_json)
+    told = desk_client().runs({**wanted, "limit": limit, **more})
+    show_told(told, run_tables.runs(told["runs"]), as_json=as_json)
     if told["next_cursor"] and not as_json:
         print(f"more: --cursor {told['next_cursor']}", file=sys.stderr)
 
@@ -87,14 +87,18 @@ def show(
     run: Annotated[str, typer.Argument(metavar="ID", help="Tracking id or run id.")], as_json: _Json = False
 ) -> None:
     """Tell a run's whole story."""
-    told = _client().run(run)
-    _print(told, run_tables.story(told), as_json=as_json)
+    told = desk_client().run(run)
+    show_told(told, run_tables.story(told), as_json=as_json)
 
 
 def parked(as_json: _Json = False) -> None:
-    """Show what waits for a person, by step and reason."""
-    told = _client().parked()
-    _print(told, run_tables.parked(told["groups"]), as_json=as_json)
+    """Show what waits for a person, by step and reason, and what is paused."""
+    client = desk_client()
+    told, paused = client.parked(), client.pauses()["pauses"]
+    shown = [run_tables.parked(told["groups"])]
+    if paused:
+        shown += ["", run_tables.paused(paused)]
+    show_told({**told, "pauses": paused}, Group(*shown), as_json=as_json)
 
 
 def _command(act: Act) -> Callable[..., None]:
@@ -130,12 +134,12 @@ def _command(act: Act) -> Callable[..., None]:
             **({} if step is None else {"step": step}),
         }
         if run is not None:
-            told = _client().act_on_run(run, act, instruction)
-            _print(told, run_tables.acted(told), as_json=as_json)
+            told = desk_client().act_on_run(run, act, instruction)
+            show_told(told, run_tables.acted(told), as_json=as_json)
         else:
             pace: dict[str, object] = {} if rate is None else {"rate_per_s": rate}
-            told = _client().act_on_runs({**instruction, "act": act, "filter": wanted, **pace})
-            _print(told, run_tables.acted_in_bulk(told), as_json=as_json)
+            told = desk_client().act_on_runs({**instruction, "act": act, "filter": wanted, **pace})
+            show_told(told, run_tables.acted_in_bulk(told), as_json=as_json)
 
     return command
 
@@ -163,11 +167,13 @@ def _filter(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _client() -> Client:
+def desk_client() -> Client:
+    """Speaks to the API of this home."""
     return Client.of(running.connected(Settings.load()), patience_s=WAIT_AT_MOST_S)
 
 
-def _print(told: object, shown: RenderableType, *, as_json: bool) -> None:
+def show_told(told: object, shown: RenderableType, *, as_json: bool) -> None:
+    """Print what the API told: as it is for programs, as `shown` for people."""
     if as_json:
         print(json.dumps(told))
     else:

@@ -15,14 +15,14 @@ from app.providers.registry import ProvidersFileError
 from infra import running, wiring
 from infra import settings as settings_module
 from infra.settings import Settings, SettingsRefused
-from infra.stack import processes
+from infra.stack import WORKERS, processes
 from infra.supervisor import Process, state
 from infra.supervisor import logs as process_logs
 
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (up, down, ps, logs, settings):
+    for command in (up, down, drain, undrain, ps, logs, settings):
         app.command()(command)
 
 
@@ -48,6 +48,19 @@ def down() -> None:
     """Stop everything, also what a killed supervisor left."""
     chosen = Settings.load()
     _say("stopped" if running.down(chosen) else f"nothing runs on {chosen.home}")
+
+
+def drain(name: Annotated[str, typer.Argument(help="A worker of `uoop ps`.")]) -> None:
+    """Let a worker finish what it runs, and rest: it loses and repeats nothing, and the others go on."""
+    running.drain(Settings.load(), name)
+    queue = WORKERS[name][0] if name in WORKERS else name
+    _say(f"{name} rests: nobody on this machine takes from queue {queue} until `uoop undrain {name}`")
+
+
+def undrain(name: Annotated[str, typer.Argument(help="A drained worker.")]) -> None:
+    """Start a drained worker again."""
+    running.undrain(Settings.load(), name)
+    _say(f"{name} runs")
 
 
 def ps(
@@ -90,7 +103,7 @@ def settings() -> None:
 def _processes(settings: Settings) -> Sequence[Process]:
     """The platform's processes; a providers file that no worker could use is told before they start."""
     try:
-        wiring.known_providers(settings)
+        wiring.check_providers(settings)
     except ProvidersFileError as error:
         raise SettingsRefused(providers=str(error)) from error
     return processes(settings)

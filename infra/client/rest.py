@@ -13,6 +13,7 @@ from app import errors
 from infra.settings import Settings
 
 RUNS = "/v1/ops/runs"
+PAUSES = "/v1/ops/pauses"
 ASK_WITHIN_S = 15.0
 GIVE_UP_AFTER_S = 60.0
 AGAIN_AFTER_S = 0.5
@@ -97,6 +98,14 @@ class Client:
     def act_on_runs(self, instruction: Mapping[str, object]) -> Any:
         """Change the course of all runs that fit."""
         return self._tell(f"{RUNS}/bulk", instruction)
+
+    def pauses(self) -> Any:
+        """What is paused."""
+        return self._ask("GET", PAUSES)
+
+    def switch(self, kind: str, name: str, act: str, instruction: Mapping[str, object]) -> Any:
+        """Pause or resume; needs a key of scope admin."""
+        return self._tell(f"{PAUSES}/{kind}/{quote(name, safe='')}/{act}", instruction)
 
     def _tell(self, path: str, document: Mapping[str, object]) -> Any:
         return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})

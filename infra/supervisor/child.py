@@ -2,7 +2,7 @@
 One process while it lives, dies and is started again.
 
     waiting -> starting -> running -> backoff -> starting ...
-                  |  once: -> done         any -> stopping -> stopped
+                  |  once: -> done         any -> stopping -> stopped, drained: -> starting
 """
 
 import os
@@ -30,7 +30,7 @@ class State(StrEnum):
     BACKOFF = "backoff"  # has died, is started again soon
     DONE = "done"  # ran once, to its end
     STOPPING = "stopping"
-    STOPPED = "stopped"
+    STOPPED = "stopped"  # at the end, or drained
 
 
 class Child:
@@ -72,6 +72,7 @@ class Child:
             restarts=self.restarts,
             since=self._since,
             state=self.state.value,
+            worker=self.process.worker,
         )
 
     def start(self, now: float) -> None:

@@ -17,7 +17,7 @@ import structlog
 from structlog.typing import Processor
 
 from app import errors
-from infra.supervisor import logs, state
+from infra.supervisor import drains, logs, state
 from infra.supervisor.child import Child, State
 from infra.supervisor.process import Process
 
@@ -26,6 +26,7 @@ _ROTATE_S = 5.0
 _HOOK_S = 5.0
 _HURRY_S = 1.0
 _MOST_DEATHS_AT_START = 6
+_AT_REST = (State.STOPPING, State.STOPPED)
 _REFUSES = 2  # the exit status of one who says what is wrong and would say it again
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -97,6 +98,7 @@ class Supervisor:
                 structlog.WriteLogger(io.TextIOWrapper(file, write_through=True)), processors=_PROCESSORS
             )
             self._note("supervisor-began", pid=os.getpid())
+            drains.clear(self._home)
             try:
                 while not self._stops:
                     self._look()
@@ -112,9 +114,11 @@ class Supervisor:
 
     def _look(self) -> None:
         now = time.monotonic()
+        resting = drains.wanted(self._home)
         for child in self._children:
             if child.look_dead(now):
                 self._note_death(child)
+            self._follow_drain(child, child.process.name in resting, now)
             if child.is_due or (child.state is State.WAITING and self._may_begin(child)):
                 self._start(child, now)
             if child.look_ready(now):
@@ -126,6 +130,14 @@ class Supervisor:
             self._rotated_at = now
             with suppress(OSError):
                 logs.rotate(self._home)
+
+    def _follow_drain(self, child: Child, rests: bool, now: float) -> None:
+        """Let a worker finish and end, or begin again, as an operator wants it."""
+        if rests and child.process.worker and child.was_ready and child.state not in _AT_REST:
+            self._note("worker-drain-began", name=child.process.name)
+            child.stop()
+        elif not rests and child.state is State.STOPPED:
+            self._start(child, now)
 
     def _may_begin(self, child: Child) -> bool:
         return all(other.was_ready for other in self._children if other.process.stage < child.process.stage)
@@ -148,8 +160,8 @@ class Supervisor:
             self._note_ready(child)
         elif child.state is State.BACKOFF:
             self._tell(f"{child.process.name} died ({_exit(child.last_exit)}), starting it again")
-            if child.process.worker:
-                self._call_hook()
+        if child.process.worker and (child.state is State.BACKOFF or (child.last_exit and not self._stops)):
+            self._call_hook()
 
     def _note_ready(self, child: Child) -> None:
         self._note("process-ready", name=child.process.name)

@@ -30,7 +30,13 @@ class AlreadyRunning(errors.Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One process as last seen. ``since`` is epoch seconds; ``state`` one of the words of ``child.State``."""
+    """
+    One process as last seen.
+
+    :param since: epoch seconds
+    :param state: one of the words of ``child.State``
+    :param worker: whether it can be drained
+    """
 
     name: str
     pid: int | None
@@ -38,6 +44,7 @@ class Row:
     restarts: int
     since: float | None
     state: str
+    worker: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ import redis
 from celery import Celery, chain, chord
 
 from app.runs.cohorts import Claimed
-from app.runs.model import is_isolation_lane
-from sagas.definition import Registry, Step
+from app.runs.model import Direction, is_isolation_lane, is_provider_lane
+from sagas.definition import Priority, Queue, Registry, Step
 
 RUN_STEP, JOIN = "uoop.run-step", "uoop.join"
 KILL_AFTER_S = 5.0
@@ -54,15 +54,21 @@ class CeleryCarrier:
         limit_s = definition.time_limit_s
         if is_isolation_lane(claimed.lane):
             limit_s = min(limit_s, ISOLATION_LIMIT_S)
+        priority, queue = definition.priority, definition.queue
+        if claimed.direction is Direction.BACKWARD:
+            priority = min(priority, Priority.HIGH)  # what is given back is waited for by others
+        if queue is Queue.PARTNER and is_provider_lane(claimed.lane):
+            queue = Queue.PATIENT
         return self._app.signature(
             RUN_STEP,
             kwargs=arguments,
             immutable=True,
-            queue=str(definition.queue),
+            queue=str(queue),
+            priority=int(priority),
             soft_time_limit=limit_s,
             time_limit=limit_s + KILL_AFTER_S,
         )
 
     def _join(self, claimed: Claimed, stage: int) -> Any:
         arguments = {"cohort_id": claimed.id, "epoch": claimed.epoch, "stage": stage}
-        return self._app.signature(JOIN, kwargs=arguments, immutable=True)
+        return self._app.signature(JOIN, kwargs=arguments, immutable=True, priority=int(Priority.HIGH))

@@ -4,8 +4,21 @@ from collections.abc import Mapping, Sequence
 
 from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
-from app.runs.model import DONE, UNDONE, Member, Outcome, Verdict
+from app.runs.model import DONE, UNDONE, Member, Outcome, Verdict, paused_lane
+from app.runs.pauses import Kind
+from sagas import pausing
 from sagas.definition import Call
+
+
+class NotAsked(Answer):
+    """What is known of an effect when an operator holds its provider back: in doubt if it may have been asked for."""
+
+    __slots__ = ()
+
+
+def partners_lane(*names: str) -> str:
+    """Where the orders wait that only these partners, all held back, can help on."""
+    return paused_lane(Kind.PARTNER, *names)
 
 
 def key(member: Member, step: str, *parts: str) -> str:
@@ -22,11 +35,14 @@ def do(
     asked_before: Sequence[int],
 ) -> dict[int, Answer]:
     """
-    Bring the effects about, by run id.
+    Bring the effects about, by run id; a provider that is paused is not asked.
 
     Those that were asked before, and whose answer was lost, are looked for first: a provider that works but
     answers too late would never be heard otherwise.
     """
+    if provider.name in call.paused:
+        verdict = port.Verdict.UNAVAILABLE if call.sure else port.Verdict.IN_DOUBT
+        return {run_id: NotAsked(request.key, verdict) for run_id, request in requests.items()}
     answers: dict[int, Answer] = {}
     lost = [run_id for run_id in asked_before if run_id in requests]
     if lost:
@@ -51,11 +67,18 @@ def outcomes(provider: Provider, answers: Mapping[int, Answer], *, refused: str)
         port.Verdict.UNAVAILABLE: Outcome(Verdict.UNAVAILABLE, "unavailable", provider=provider.name),
         port.Verdict.IN_DOUBT: Outcome(Verdict.IN_DOUBT, "in-doubt", provider=provider.name),
     }
-    return {run_id: table[answer.verdict] for run_id, answer in answers.items()}
+    return {
+        run_id: pausing.outcome(partners_lane(provider.name), sure=answer.verdict is port.Verdict.UNAVAILABLE)
+        if isinstance(answer, NotAsked)
+        else table[answer.verdict]
+        for run_id, answer in answers.items()
+    }
 
 
 def undo(provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call) -> dict[int, Outcome]:
     """Take the effects back by key, by run id; a key that was never used becomes unusable."""
+    if provider.name in call.paused:
+        return dict.fromkeys(keys, pausing.outcome(partners_lane(provider.name), sure=True))
     told = provider.undo(resource, list(keys.values()), timeout_s=call.patience_s)
     table = {
         port.Verdict.UNDONE: UNDONE,

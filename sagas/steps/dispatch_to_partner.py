@@ -20,6 +20,7 @@ from app.restaurants.queries import Restaurant
 from app.runs import attempts, executions
 from app.runs.attempts import Attempt
 from app.runs.model import UNDONE, Member, Outcome, Verdict
+from sagas import pausing
 from sagas.definition import Call, Result
 from sagas.ports import Ports
 from sagas.steps import asking, plan_fulfilment
@@ -71,6 +72,8 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
         places = restaurants.known(connection, ((m.tenant_id, m.given["restaurant_id"]) for m in members))
     turn = [_first(m, later.get(m.run_id, []), call) for m in members]
     outcomes: dict[int, Outcome] = {}
+    if call.paused:
+        turn = _passing_over(ports, call, turn, outcomes)
     while turn:
         going_on = [asked for asked in turn if asked.recalling]
         turn = [asked for asked in turn if not asked.recalling]
@@ -92,7 +95,7 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     """Take the dispatch back from every partner that may have it."""
     with ports.engine.begin() as connection:
         later = attempts.all_of(connection, [m.run_id for m in members])
-    left = {m.run_id: list({_planned(m)[0], *(a.partner for a in later.get(m.run_id, []))}) for m in members}
+    left = {m.run_id: list(_asked_so_far(m, later.get(m.run_id, []))) for m in members}
     outcomes: dict[int, Outcome] = dict.fromkeys(left, UNDONE)
     by_id = {m.run_id: m for m in members}
     while any(left.values()):
@@ -112,10 +115,39 @@ def _first(member: Member, later: Sequence[Attempt], call: Call) -> _Asked:
     return _Asked(
         member,
         ranking[start:] + ranking[:start],
-        len(later),
-        before=frozenset(() if fresh else (ranking[0], *(attempt.partner for attempt in later))),
+        later[-1].nth if later else 0,
+        before=frozenset() if fresh else _asked_so_far(member, later),
         recalling=bool(later and later[-1].recall),
     )
+
+
+def _asked_so_far(member: Member, later: Sequence[Attempt]) -> frozenset[str]:
+    """Whoever may have been asked: the planned partner, unless another was asked in his place, and all after him."""
+    passed_over = bool(later) and later[0].nth == 0
+    return frozenset(a.partner for a in later) | frozenset(() if passed_over else _planned(member)[:1])
+
+
+def _passing_over(
+    ports: Ports, call: Call, turn: Sequence[_Asked], outcomes: dict[int, Outcome]
+) -> list[_Asked]:
+    """Partners whom an operator holds back are not asked; who has perhaps been asked before is waited for."""
+    going_on, instead = [], []
+    for asked in turn:
+        others = tuple(partner for partner in asked.partners if partner not in call.paused)
+        if asked.partner not in call.paused:
+            going_on.append(asked)
+        elif asked.recalling or not asked.sure:
+            outcomes[asked.member.run_id] = pausing.outcome(asking.partners_lane(asked.partner), sure=False)
+        elif others:
+            instead.append(replace(asked, partners=others))
+        else:
+            outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=True)
+    _intend(ports, call, instead)
+    return going_on + instead
+
+
+def _lane_of_all_paused(asked: _Asked, call: Call) -> str:
+    return asking.partners_lane(*call.paused.intersection(_planned(asked.member)))
 
 
 def _planned(member: Member) -> tuple[str, ...]:
@@ -154,8 +186,10 @@ def _next_partners(
         told = recalled.get(asked.member.run_id, UNDONE)
         if told.verdict is not Verdict.UNDONE:
             outcomes[asked.member.run_id] = Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
-        elif len(asked.partners) > 1:
-            turn.append(replace(asked, partners=asked.partners[1:], nth=asked.nth + 1, recalling=False))
+        elif others := tuple(partner for partner in asked.partners[1:] if partner not in call.paused):
+            turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False))
+        elif call.paused.intersection(_planned(asked.member)):
+            outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=False)
         elif asked.unreached:
             outcomes[asked.member.run_id] = Outcome(Verdict.UNAVAILABLE, "no-available-partner")
         else:
@@ -170,7 +204,7 @@ def _intend(ports: Ports, call: Call, turn: Sequence[_Asked]) -> None:
         return
     with ports.engine.begin() as connection:
         executions.hold(connection, cohort_id=call.cohort_id, step=call.step, executor=call.executor)
-        attempts.intend(connection, {a.member.run_id: (a.nth, Attempt(a.partner, a.recalling)) for a in turn})
+        attempts.intend(connection, {a.member.run_id: Attempt(a.partner, a.recalling, a.nth) for a in turn})
 
 
 def _side_by_side(

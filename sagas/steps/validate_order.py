@@ -20,7 +20,7 @@ def validate(_ports: Ports, _call: Call, members: Sequence[Member]) -> Result:
 
 def _outcome(member: Member, now: datetime) -> Outcome:
     if member.not_after <= now:
-        return Outcome(Verdict.REJECTED, "too-late")
+        return Outcome(Verdict.REJECTED, "expired")
     start, until = member.given["window_from"], member.given["window_until"]
     if start is not None and start > now + FURTHEST:
         return Outcome(Verdict.REJECTED, "window-too-far")

@@ -1,6 +1,7 @@
 """submit, status, trace, replay and demo against the whole platform."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,38 @@ def test_a_demo_with_failures_loses_nothing_and_undoes_what_failed(running: Uoop
     assert (told["lost"], told["duplicates"], told["audit"]) == (0, 0, "clean")
     assert told["reasons"] == {"no-available-partner": 20, "payment-refused": 20}
     assert told["events"] == told["events_delivered"] == 800
+
+
+def _begun(running: Uoop, known: set[Path], orders: int) -> bool:
+    journals = set((running.home / "journals").glob("*.jsonl")) - known
+    return sum(journal.read_bytes().count(b"\n") for journal in journals) >= orders
+
+
+def test_a_worker_is_drained_under_load_and_nothing_is_lost_or_repeated(
+    running: Uoop, eventually: Callable[..., object]
+):
+    known = set((running.home / "journals").glob("*.jsonl"))
+    with running.start("demo", "--orders", "900", "--rate", "60", "--failure-rate", "0.1", "--json") as demo:
+        eventually(lambda: _begun(running, known, 100))
+        drained = running("drain", "worker-partner")
+        states = {row["name"]: row["state"] for row in json.loads(running("ps", "--json").stdout)}
+        again = running("undrain", "worker-partner")
+        out, err = demo.communicate(timeout=180)
+
+    assert (drained.returncode, again.returncode) == (0, 0), drained.stderr + again.stderr
+    assert states["worker-partner"] == "stopped"
+    told = json.loads(out.splitlines()[-1])
+    assert (told["accepted"], told["lost"], told["duplicates"], told["audit"]) == (900, 0, 0, "clean"), err
+
+
+def test_a_partner_is_paused_and_resumed_under_load(running: Uoop, eventually: Callable[..., object]):
+    paused = running("pause", "partner", "benefit", "--reason", "their certificate", "--json")
+    with running.start("demo", "--orders", "600", "--rate", "60", "--failure-rate", "0.1", "--json") as demo:
+        eventually(lambda: json.loads(running("pauses", "--json").stdout)["pauses"][0]["runs"])
+        resumed = running("resume", "partner", "benefit", "--reason", "their new certificate", "--json")
+        out, err = demo.communicate(timeout=180)
+
+    assert (paused.returncode, resumed.returncode) == (0, 0), paused.stderr + resumed.stderr
+    assert json.loads(resumed.stdout)["pauses"] == []
+    told = json.loads(out.splitlines()[-1])
+    assert (told["accepted"], told["lost"], told["duplicates"], told["audit"]) == (600, 0, 0, "clean"), err

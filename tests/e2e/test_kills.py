@@ -16,7 +16,8 @@ MIDDLE = 400  # accepted orders after which the blow falls
 DEMO = ("demo", "--orders", str(ORDERS), "--failure-rate", "0.1", "--json")
 PROCESSES = (
     *("postgres", "redis", "sandbox", "api", "beat", "flower"),
-    *("worker-steps", "worker-partner", "worker-optimizer", "worker-control", "worker-outbox"),
+    *("worker-steps", "worker-partner", "worker-patient", "worker-optimizer"),
+    *("worker-control", "worker-outbox"),
 )
 
 Eventually = Callable[..., object]

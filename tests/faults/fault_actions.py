@@ -218,7 +218,8 @@ def _sender(stack: Stack) -> Iterator[Celery]:
 def _sent(command: str, seen: set[str]) -> Iterator[tuple[str, str]]:
     """Queue and message, if that is what the command sent; each message once."""
     verb, _, rest = command.partition(" ")
-    queue, _, payload = rest.partition(" ")
+    key, _, payload = rest.partition(" ")
+    queue = key.partition("\\x06")[0]  # what follows is the priority, as the monitor prints it
     if verb.upper() != "LPUSH" or queue not in QUEUES or payload in seen:
         return
     with suppress(ValueError):

@@ -17,7 +17,7 @@ from infra import audit as auditing
 from infra import bootstrap
 from infra.audit import Report, Standing
 from infra.audit.checks import CHECKS, table
-from infra.audit.model import JournalUnreadable, SourceAway
+from infra.audit.model import JournalUnreadable, Level, SourceAway
 from infra.sandbox.ledger import Ledger
 from infra.settings import Settings
 
@@ -28,6 +28,19 @@ EVERYTHING = 1 << 62
 CONFIRMED = "(SELECT id FROM uoop_orders WHERE partner = 'swift' ORDER BY id LIMIT 1)"
 POOLED = "(SELECT id FROM uoop_orders WHERE partner = 'own-fleet' ORDER BY id LIMIT 1)"
 FAILED = "(SELECT id FROM uoop_orders WHERE failure ->> 'code' = 'no-available-partner' ORDER BY id LIMIT 1)"
+
+TERMINATED = (
+    f"INSERT INTO fleet_pool (key, order_id, state) SELECT 'k', {FAILED}, 'pooled'",
+    "UPDATE runs SET failure = jsonb_set(failure, '{code}', '\"terminated\"') WHERE order_id = " + FAILED,
+    "UPDATE uoop_orders SET failure = jsonb_set(failure, '{code}', '\"terminated\"') WHERE id = " + FAILED,
+)
+ACT = (
+    "INSERT INTO ops_acts (tenant_id, run_id, order_id, act, step, who, why, before, after) SELECT 'default', run_id, "
+    "id, '{act}', {step}, 'tests', 'because', '{{}}', '{{}}' FROM uoop_orders WHERE id = {order}"
+)
+PAUSE = (
+    "INSERT INTO pauses (kind, name, tenant_id, who, why) VALUES ('step', 's', 'default', 'tests', 'because')"
+)
 
 
 @dataclass(frozen=True)
@@ -219,6 +232,31 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         "a run was parked without a reason",
         {"parked-has-reason"},
         [f"UPDATE runs SET state = 'p' WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "a run was ended as it stood and no operator has done it",
+        {"terminated-has-act", "failed-nets-to-zero"},
+        [*TERMINATED],
+    ),
+    (
+        "an operator has ended another order than the one that stands",
+        {"terminated-has-act", "failed-nets-to-zero"},
+        [*TERMINATED, ACT.format(act="terminate", step="NULL", order=CONFIRMED)],
+    ),
+    (
+        "an order that nobody has terminated fails though an operator touched it",
+        {"failed-nets-to-zero"},
+        [TERMINATED[0], ACT.format(act="terminate", step="NULL", order=FAILED)],
+    ),
+    (
+        "a pause is no excuse for an order that is not due for its end",
+        {"order-ended", "order-in-time", "run-ended", "last-event-agrees"},
+        [
+            PAUSE,
+            f"UPDATE runs SET state = 'w', lane = 'paused:step:s', not_after = now() - interval '1 s' "
+            f"WHERE order_id = {CONFIRMED}",
+            f"UPDATE uoop_orders SET status = 'PENDING' WHERE id = {CONFIRMED}",
+        ],
     ),
     (
         "a slot is held by a cohort that has ended",
@@ -493,7 +531,62 @@ def test_every_check_is_proven_by_a_violation() -> None:
 
     proven = {name for names in by_tables for name in names} | {"journal-key-names-one-order"}
 
-    assert proven == {check.name for check in CHECKS}
+    assert proven == {check.name for check in CHECKS if check.level is not Level.TOLD}
+
+
+def told(report: Report) -> dict[str, tuple[str, ...]]:
+    return {f.check.name: f.some for f in report.checks if f.standing is Standing.TOLD}
+
+
+def test_what_an_operator_has_ended_as_it_stood_is_told_apart(world: World) -> None:
+    order = world.one(FAILED)
+    slot = world.one(f"slot FROM capacity_holds WHERE order_id = '{order}'")
+    world.ledger.zadd("{uoop}:" + world.one("epoch FROM capacity_ledger") + ":hold:" + slot, {order: 9e9})
+    world.spoil(
+        ACT.format(act="terminate", step="NULL", order=FAILED),
+        f"UPDATE capacity_holds SET released_at = NULL WHERE order_id = {FAILED}",
+        f"UPDATE runs SET undone = 0 WHERE order_id = {FAILED}",
+        f"DELETE FROM outcomes WHERE verdict = 'u' AND run_id = (SELECT run_id FROM uoop_orders WHERE id = {FAILED})",
+        TERMINATED[1],
+        TERMINATED[0],
+        TERMINATED[2].replace(FAILED, f"'{order}'"),
+    )
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert (found(report), told(report)) == (set(), {"operator-terminated": (order,)})
+
+
+@pytest.mark.parametrize(
+    ("step", "resource"), [("place-with-restaurant", "placements"), ("capture-payment", "captures")]
+)
+def test_a_step_that_an_operator_has_skipped_is_told_apart(world: World, step: str, resource: str) -> None:
+    path = world.folder / "lines"
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    order = world.one(CONFIRMED)
+    _without(resource, "do")(lines, order)
+    path.write_text("".join("\t".join(line) + "\n" for line in lines))
+    missed = found(world.audit(settled=True))
+    world.spoil(ACT.format(act="skip", step=f"'{step}'", order=CONFIRMED))
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert len(missed) == 1
+    assert (found(report), told(report)) == (set(), {"operator-skipped": (order,)})
+
+
+def test_an_order_that_waits_for_a_pause_to_end_is_told_apart(world: World) -> None:
+    order = world.one(CONFIRMED)
+    world.spoil(
+        PAUSE,
+        f"UPDATE runs SET state = 'w', lane = 'paused:step:s', due_at = now() + interval '1 d', "
+        f"not_after = now() - interval '1 h' WHERE order_id = {CONFIRMED}",
+        f"UPDATE uoop_orders SET status = 'PENDING' WHERE id = {CONFIRMED}",
+    )
+
+    report = world.audit(strict_latency=True)
+
+    assert (found(report), told(report)) == ({"last-event-agrees"}, {"operator-pauses": (order,)})
 
 
 def test_work_under_way_is_open_and_no_violation(world: World) -> None:

@@ -288,3 +288,52 @@ def test_logs_shows_the_last_lines(stack, home):
 
     assert "stack-ready" in shown.stdout
     assert uoop(home, "logs", "nobody").returncode == 2
+
+
+@pytest.mark.timeout(120)
+def test_a_drained_worker_finishes_and_rests_while_the_others_go_on(stack, home, eventually):
+    stack()
+    before = pids(home)
+
+    drained = uoop(home, "drain", "worker")
+    resting = rows(home)
+    told = story(home)
+    again = uoop(home, "undrain", "worker")
+
+    assert (drained.returncode, again.returncode) == (0, 0), drained.stderr + again.stderr
+    assert "worker rests" in drained.stderr
+    assert (resting["worker"]["state"], resting["worker"]["pid"]) == ("stopped", None)
+    assert "worker drained" in told
+    assert {name: resting[name]["pid"] for name in ("postgres", "redis", "web")} == {
+        name: before[name] for name in ("postgres", "redis", "web")
+    }
+    assert "messages may be lost" not in story(home)
+    assert story(home).count("worker began") == 2
+    assert rows(home)["worker"]["state"] == "running"
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_is_killed_while_it_drains_is_told_of_and_stays_at_rest(stack, home, eventually):
+    stack(stand_in="deaf")
+    worker = pids(home)["worker"]
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "infra.cli", "drain", "worker"], env=environment(home), stderr=subprocess.PIPE
+    ) as draining:
+        eventually(lambda: rows(home)["worker"]["state"] == "stopping")
+        os.kill(worker, signal.SIGKILL)
+        draining.communicate(timeout=60)
+
+    assert draining.returncode == 0
+    assert rows(home)["worker"]["state"] == "stopped"
+    eventually(lambda: "messages may be lost" in story(home))
+
+
+def test_only_workers_are_drained(stack, home):
+    stack()
+
+    for name in ("web", "nobody"):
+        refused = uoop(home, "drain", name)
+
+        assert refused.returncode == 2
+        assert refused.stderr == f"uoop: {name} is no worker that runs on {home}: worker\n"

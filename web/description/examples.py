@@ -19,6 +19,7 @@ PLANNED_ORDER: dict[str, Any] = {
     **ORDER,
     "external_order_id": "shop-2026-000731",
     "requested_window": {"from": "2026-11-23T12:30:00+03:00", "until": "2026-11-23T13:00:00+03:00"},
+    "confirm_within_s": 600,
     "channel_preference": "partner",
     "notes": "Ring at the side door.",
 }

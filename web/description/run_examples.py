@@ -78,6 +78,56 @@ STORY: dict[str, Any] = {
         "attempts_at_most": None,
     },
 }
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ("step", "nth", "cohort_id", "cohort_size", "verdict", "code", "provider", "lane", "why")
+)
+ATTEMPT: dict[str, Any] = {
+    **NOTHING,
+    "kind": "step",
+    "step": "place-with-restaurant",
+    "cohort_id": "3714096215048888321",
+    "cohort_size": 7,
+}
+TRACE: dict[str, Any] = {
+    "run": {**RUN, "state": "waiting", "code": None, "attempts": 1, "lane": "provider:kitchens"},
+    "failure": None,
+    "now": "2026-11-23T09:15:02.600000Z",
+    "spans": [
+        {
+            **NOTHING,
+            "kind": "wait",
+            "began_at": "2026-11-23T09:15:02.120000Z",
+            "ended_at": "2026-11-23T09:15:02.160000Z",
+            "lane": "front",
+            "why": "accepted",
+        },
+        {
+            **ATTEMPT,
+            "began_at": "2026-11-23T09:15:02.310000Z",
+            "ended_at": "2026-11-23T09:15:02.350000Z",
+            "nth": 1,
+            "verdict": "in-doubt",
+            "code": "in-doubt",
+            "provider": "kitchens",
+        },
+        {
+            **NOTHING,
+            "kind": "wait",
+            "began_at": "2026-11-23T09:15:02.350000Z",
+            "ended_at": None,
+            "lane": "provider:kitchens",
+            "why": "in-doubt",
+        },
+    ],
+    "acts": [],
+    "next": {
+        "what": "the step is done",
+        "step": "place-with-restaurant",
+        "at": "2026-11-23T09:15:08.250000Z",
+        "attempt": 2,
+        "attempts_at_most": 8,
+    },
+}
 REASON: dict[str, Any] = {"reason": "The kitchen's interface is mended.", "operator": "fatima"}
 ACTED: dict[str, Any] = {
     "run_id": RUN_ID,

@@ -8,11 +8,12 @@ from web.description import run_examples as examples
 from web.description.operations import READING, REF, answer, problems_of, query_parameters
 from web.instructions import RunQuery
 
-_SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}]
-_WRITING = ("malformed-json", "invalid-act", "body-too-large", "unsupported-media-type", *READING)
+SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}]
+WRITING = ("malformed-json", "invalid-act", "body-too-large", "unsupported-media-type", *READING)
 
 
-def _body(schema: str, example: object) -> dict[str, Any]:
+def body(schema: str, example: object) -> dict[str, Any]:
+    """Describe what is sent."""
     content = {"application/json": {"schema": {"$ref": REF.format(name=schema)}, "example": example}}
     return {"required": True, "content": content}
 
@@ -21,7 +22,7 @@ SEARCH = Blueprint.doc(
     operationId="searchRuns",
     summary="Find runs",
     description="Newest first, with a key of scope ops. All given filters must hold.",
-    security=_SECURITY,
+    security=SECURITY,
     parameters=query_parameters(RunQuery),
     responses={
         "200": answer("Part of the list.", "RunList", examples.LIST, []),
@@ -32,16 +33,26 @@ PARKED = Blueprint.doc(
     operationId="getParked",
     summary="What waits for a person",
     description="Parked runs by step and reason, with the money and the kitchens' places that they keep.",
-    security=_SECURITY,
+    security=SECURITY,
     responses={"200": answer("The groups.", "Parked", examples.PARKED, []), **problems_of(*READING)},
 )
 STORY = Blueprint.doc(
     operationId="getRun",
     summary="Read a run's whole story",
     description="By its id or its order's tracking id: attempts, outcomes, acts of operators, and what happens next.",
-    security=_SECURITY,
+    security=SECURITY,
     responses={
         "200": answer("The story.", "RunStory", examples.STORY, []),
+        **problems_of("run-not-found", "no-such-path", *READING),
+    },
+)
+TRACE = Blueprint.doc(
+    operationId="getTrace",
+    summary="Read a run as a line of time",
+    description="Every attempt, every undoing, every wait between them with its lane and reason; what happens next.",
+    security=SECURITY,
+    responses={
+        "200": answer("The line.", "RunTrace", examples.TRACE, []),
         **problems_of("run-not-found", "no-such-path", *READING),
     },
 )
@@ -57,8 +68,8 @@ cancel: the same as the client's wish; of a run under way a flag that is heeded 
 terminate: it ends as it is, and what it did elsewhere stands; needs confirm.
 
 Every act is kept with who did it and why. A dry run says what would happen.""",
-    security=_SECURITY,
-    requestBody=_body("ActOnRun", examples.REASON),
+    security=SECURITY,
+    requestBody=body("ActOnRun", examples.REASON),
     responses={
         "200": answer("How it stood and how it stands.", "Acted", examples.ACTED, []),
         **problems_of(
@@ -75,7 +86,7 @@ Every act is kept with who did it and why. A dry run says what would happen.""",
             "not-confirmed",
             "unknown-step",
             "step-missing",
-            *_WRITING,
+            *WRITING,
         ),
     },
 )
@@ -84,12 +95,12 @@ BULK = Blueprint.doc(
     summary="Change the course of many runs",
     description="Oldest first; runs that may not be touched stay as they are, and the answer says why. "
     "With rate_per_s they become due one after the other.",
-    security=_SECURITY,
-    requestBody=_body("ActOnRuns", examples.IN_BULK),
+    security=SECURITY,
+    requestBody=body("ActOnRuns", examples.IN_BULK),
     responses={
         "200": answer(
             "How many were touched, and why others not.", "ActedInBulk", examples.ACTED_IN_BULK, []
         ),
-        **problems_of("not-confirmed", "step-missing", *_WRITING),
+        **problems_of("not-confirmed", "step-missing", *WRITING),
     },
 )

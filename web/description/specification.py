@@ -9,7 +9,8 @@ from werkzeug.routing import BaseConverter
 
 from app.orders import document
 from app.runs.allowed import Act
-from web import health, instructions, representations, runs
+from app.runs.pauses import Kind
+from web import health, instructions, pauses, representations, runs
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -35,6 +36,13 @@ class ActName(BaseConverter):
     part_isolating = True
 
 
+class KindName(BaseConverter):
+    """What can be paused; anything else is no such path."""
+
+    regex = "|".join(Kind)
+    part_isolating = True
+
+
 class DescribedApi(Api):  # type: ignore[misc] # flask-smorest ships no types
     """flask-smorest without its own form of errors."""
 
@@ -45,6 +53,7 @@ def api(app: Flask) -> Api:
     """Bind flask-smorest, which gathers the routes' descriptions, to the application."""
     app.url_map.converters["tracking"] = TrackingId
     app.url_map.converters["act"] = ActName
+    app.url_map.converters["kind"] = KindName
     app.config.update(API_TITLE="UOOP", API_VERSION=VERSION, OPENAPI_VERSION="3.1.0")
     described = DescribedApi(
         app, spec_kwargs={"info": _info(), "servers": [{"url": "/", "description": "This server"}]}
@@ -53,6 +62,7 @@ def api(app: Flask) -> Api:
         TrackingId, lambda _: {"type": "string", "pattern": f"^{TrackingId.regex}$", "maxLength": 64}
     )
     described.register_converter(ActName, lambda _: {"type": "string", "enum": list(Act)})
+    described.register_converter(KindName, lambda _: {"type": "string", "enum": list(Kind)})
     components = described.spec.components
     for name, schema in _schemas().items():
         components.schema(name, schema)
@@ -83,7 +93,14 @@ def _schemas() -> dict[str, dict[str, Any]]:
     sent = document.schema(REF)
     sent["SubmittedOrder"] = sent.pop("Order")
     _, told = msgspec.json.schema_components(
-        [*representations.SCHEMAS, *runs.SCHEMAS, *instructions.SCHEMAS, *health.SCHEMAS, Problem],
+        [
+            *representations.SCHEMAS,
+            *runs.SCHEMAS,
+            *pauses.SCHEMAS,
+            *instructions.SCHEMAS,
+            *health.SCHEMAS,
+            Problem,
+        ],
         ref_template=REF,
     )
     return {**sent, **told}

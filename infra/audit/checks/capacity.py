@@ -52,7 +52,7 @@ CHECKS = (
         name="failed-holds-nothing",
         promise="P6",
         says="no failed or cancelled order has a hold",
-        among=f"{_WITH_RUN} AND undone_order",
+        among=f"{_WITH_RUN} AND undone_order AND NOT by_operator",
         wrong="held OR (still AND ledger_slot IS NOT NULL)",
     ),
     Check(

@@ -59,7 +59,7 @@ CHECKS = (
         name="confirmed-placed",
         promise="P3",
         says="every confirmed order is placed with its restaurant",
-        among=_CONFIRMED,
+        among=f"{_CONFIRMED} AND NOT unplaced",
         wrong="placed - withdrawn <> 1",
         needs=Needs.EFFECTS,
     ),
@@ -76,7 +76,7 @@ CHECKS = (
         name="confirmed-captured",
         promise="P3",
         says="every confirmed order whose run has ended is captured once, with its amount",
-        among="audit_orders WHERE known AND has_run AND settled AND NOT undone_order AND still AND state = 'e'",
+        among=f"{_CONFIRMED} AND still AND state = 'e' AND NOT uncaptured",
         wrong="captured <> 1 OR refunded <> 0 OR (captured_amount, captured_currency) "
         "IS DISTINCT FROM (total_amount, currency)",
         needs=Needs.EFFECTS,
@@ -93,7 +93,7 @@ CHECKS = (
         name="failed-nets-to-zero",
         promise="P3",
         says="no effect of a failed or cancelled order stands",
-        among="audit_orders WHERE known AND has_run AND settled AND undone_order",
+        among="audit_orders WHERE known AND has_run AND settled AND undone_order AND NOT by_operator",
         wrong="authorized <> voided OR captured <> refunded OR placed <> withdrawn OR dispatched <> recalled "
         "OR pooled <> 0",
         needs=Needs.EFFECTS,

@@ -3,13 +3,14 @@
 from infra.audit.model import Check, Level
 
 _UNDOING_MAY_TAKE = "interval '3 min'"  # beyond `not_after`: all tries of the last compensation
+_WITH_RUN = "audit_orders WHERE known AND has_run"
 
 CHECKS = (
     Check(
         name="order-ended",
         promise="P4",
         says="every order has come to its end or is parked",
-        among="audit_orders WHERE known AND has_run",
+        among=_WITH_RUN,
         wrong="status = 'PENDING' AND state IN ('w', 't')",
         level=Level.OPEN,
     ),
@@ -17,9 +18,9 @@ CHECKS = (
         name="order-in-time",
         promise="P4",
         says="no order is under way past its time",
-        among="audit_orders WHERE known AND has_run",
-        wrong="status = 'PENDING' AND state IN ('w', 't') AND clock_timestamp() > not_after "
-        f"+ CASE direction WHEN 'b' THEN {_UNDOING_MAY_TAKE} ELSE interval '0' END",
+        among=f"{_WITH_RUN} AND NOT held_back",
+        wrong="status = 'PENDING' AND state IN ('w', 't') AND clock_timestamp() > CASE direction "
+        f"WHEN 'b' THEN greatest(not_after, last_resume) + {_UNDOING_MAY_TAKE} ELSE not_after END",
     ),
     Check(
         name="run-ended",
@@ -33,11 +34,42 @@ CHECKS = (
         name="run-agrees",
         promise="P4",
         says="every run stands where its order's status says",
-        among="audit_orders WHERE known AND has_run",
+        among=_WITH_RUN,
         wrong="""CASE WHEN status = 'PENDING' THEN state = 'e'
             WHEN undone_order THEN state <> 'e' OR run_failure IS NULL
             ELSE NOT gated OR direction <> 'f' OR (state = 'e' AND run_failure IS NOT NULL)
                 OR (state = 'w' AND stage < last_stage) END""",
+    ),
+    Check(
+        name="terminated-has-act",
+        promise="P4",
+        says="every run that was ended as it stood was ended by an operator",
+        among=_WITH_RUN,
+        wrong="terminated AND NOT by_operator",
+    ),
+    Check(
+        name="operator-terminated",
+        promise="P4",
+        says="no operator has ended an order as it stood",
+        among=_WITH_RUN,
+        wrong="by_operator",
+        level=Level.TOLD,
+    ),
+    Check(
+        name="operator-skipped",
+        promise="P4",
+        says="no operator has skipped a step",
+        among=_WITH_RUN,
+        wrong="skipped",
+        level=Level.TOLD,
+    ),
+    Check(
+        name="operator-pauses",
+        promise="P4",
+        says="no order waits for the end of a pause",
+        among=_WITH_RUN,
+        wrong="held_back",
+        level=Level.TOLD,
     ),
     Check(
         name="parked-has-reason",

@@ -1,6 +1,6 @@
 """The spine's tests run on a migrated database and an empty Redis."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import psycopg2
@@ -33,8 +33,8 @@ def template_database(postgres_url: str) -> str:
     _administer(postgres_url, f"CREATE DATABASE {TEMPLATE}")
     engine = database.engine(_url(postgres_url, TEMPLATE), pool_size=1)
     migrations.upgrade(engine)
+    partitions.maintain(engine, now=datetime.now(UTC))
     with engine.begin() as connection:
-        partitions.maintain(connection, now=datetime.now(UTC))
         _furnish(connection)
     engine.dispose()
     return TEMPLATE
@@ -44,6 +44,8 @@ def template_database(postgres_url: str) -> str:
 def shared_engine(postgres_url: str, template_database: str) -> Iterator[Engine]:
     name = "uoop_shared"
     _administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    _administer(postgres_url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    _administer(postgres_url, f"ALTER DATABASE {name} SET deadlock_timeout = '10ms'")
     engine = database.engine(_url(postgres_url, name), pool_size=12)
     yield engine
     engine.dispose()
@@ -53,22 +55,18 @@ def shared_engine(postgres_url: str, template_database: str) -> Iterator[Engine]
 def db(shared_engine: Engine) -> Iterator[Engine]:
     """A migrated database in which nothing has happened yet; emptied after each test, which is quicker than a copy."""
     yield shared_engine
-    with shared_engine.begin() as connection:
-        tables = connection.execute(
-            text(
-                "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
-                "AND relnamespace = 'public'::regnamespace AND relname <> ALL(:but)"
-            ),
-            {"but": list(_LEFT_ALONE)},
-        ).scalars()
-        order = sorted(tables, key=lambda name: (name == "lanes", name))  # slots refer to lanes
-        connection.exec_driver_sql("; ".join(f"DELETE FROM {name}" for name in order))
-        connection.exec_driver_sql(
-            "INSERT INTO capacity_ledger (epoch) VALUES (1);"
-            "INSERT INTO outbox_sequencer (pos, day) VALUES (0, current_date);"
-            "DELETE FROM tenants WHERE id <> 'default'"
-        )
-        _furnish(connection)
+    _empty(shared_engine)
+
+
+@pytest.fixture
+def emptied(db: Engine, client: "redis.Redis[bytes]") -> Callable[[], None]:
+    """Empties both between the examples of a test."""
+
+    def empty() -> None:
+        _empty(db)
+        client.flushdb()
+
+    return empty
 
 
 @pytest.fixture
@@ -105,3 +103,22 @@ def _administer(url: str, statement: str) -> None:
             cursor.execute(statement)
     finally:
         connection.close()
+
+
+def _empty(engine: Engine) -> None:
+    with engine.begin() as connection:
+        tables = connection.execute(
+            text(
+                "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
+                "AND relnamespace = 'public'::regnamespace AND relname <> ALL(:but)"
+            ),
+            {"but": list(_LEFT_ALONE)},
+        ).scalars()
+        order = sorted(tables, key=lambda name: (name == "lanes", name))  # slots refer to lanes
+        connection.exec_driver_sql("; ".join(f"DELETE FROM {name}" for name in order))
+        connection.exec_driver_sql(
+            "INSERT INTO capacity_ledger (epoch) VALUES (1);"
+            "INSERT INTO outbox_sequencer (pos, day) VALUES (0, current_date);"
+            "DELETE FROM tenants WHERE id <> 'default'"
+        )
+        _furnish(connection)

@@ -16,6 +16,7 @@ class Mood(Enum):
     UNAVAILABLE = auto()  # nothing happens, and it says so
     SILENT = auto()  # nothing happens, and nobody knows
     LOSE_ANSWER = auto()  # it happens, and nobody knows
+    LATE = auto()  # it happens when it arrives, and nobody knows
 
 
 @dataclass(frozen=True)
@@ -40,24 +41,28 @@ class Book:
 
     def standing(self, resource: str | None = None) -> list[str]:
         """The keys whose effect stands."""
-        keys: dict[str, None] = {}
+        keys: dict[tuple[str, str], None] = {}
         for effect in self.effects:
             if resource in (None, effect.resource):
                 if effect.op == "do":
-                    keys[effect.key] = None
+                    keys[effect.provider, effect.key] = None
                 else:
-                    keys.pop(effect.key, None)
-        return list(keys)
+                    keys.pop((effect.provider, effect.key), None)
+        return [key for _, key in keys]
 
     def most_dispatches(self) -> int:
         """The most dispatches that any order ever had standing at the same time."""
-        standing: dict[str, set[str]] = {}
+        return self.most("dispatches")
+
+    def most(self, resource: str) -> int:
+        """The most effects of that kind that any order ever had standing at the same time."""
+        standing: dict[str, set[tuple[str, str]]] = {}
         most = 0
         for effect in self.effects:
-            if effect.resource == "dispatches":
-                keys = standing.setdefault(effect.order_id, set())
-                keys.add(effect.key) if effect.op == "do" else keys.discard(effect.key)
-                most = max(most, len(keys))
+            if effect.resource == resource:
+                its, one = standing.setdefault(effect.order_id, set()), (effect.provider, effect.key)
+                its.add(one) if effect.op == "do" else its.discard(one)
+                most = max(most, len(its))
         return most
 
 
@@ -81,6 +86,7 @@ class FakeProvider:
         self._states: dict[tuple[str, str], str] = {}
         self._rules: list[_Rule] = []
         self._hooks: list[tuple[str, Callable[[], object]]] = []
+        self._on_their_way: list[tuple[str, str]] = []
         self._lock = threading.Lock()
         self.chance: Callable[[str], Mood | None] = lambda _: None
 
@@ -103,6 +109,13 @@ class FakeProvider:
     def meanwhile(self, moment: str, happens: Callable[[], object]) -> None:
         """Let something happen once, "before do", "after do", "before undo", "after undo"..., then go on."""
         self._hooks.append((moment, happens))
+
+    def arrive(self) -> None:
+        """Let what was on its way be asked now, and answered to nobody."""
+        arrived, self._on_their_way = self._on_their_way, []
+        for resource, key in arrived:
+            with self._lock:
+                self._bring_about(resource, key)
 
     def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
         self._happen("before do")
@@ -132,16 +145,22 @@ class FakeProvider:
                 return Answer(key, Verdict.DONE, reference=key)
             if mood is Mood.UNAVAILABLE:
                 return Answer(key, Verdict.UNAVAILABLE)
-            if mood is Mood.SILENT:
+            if mood is Mood.LATE and key not in late:
+                self._on_their_way.append((resource, key))
+            if mood in (Mood.SILENT, Mood.LATE):
                 return Answer(key, Verdict.IN_DOUBT)
-            if state is None and mood is not Mood.REFUSE and key not in late:
-                self._states[resource, key] = "done"
-                self.book.effects.append(Effect(self.name, resource, key, "do"))
+            if mood is not Mood.REFUSE and key not in late:
+                self._bring_about(resource, key)
             if mood is Mood.LOSE_ANSWER:
                 return Answer(key, Verdict.IN_DOUBT)
             if self._states.get((resource, key)) == "done":
                 return Answer(key, Verdict.DONE, reference=key)
             return Answer(key, Verdict.REFUSED, reason="undone" if state == "undone" else "no")
+
+    def _bring_about(self, resource: str, key: str) -> None:
+        if self._states.get((resource, key)) is None:
+            self._states[resource, key] = "done"
+            self.book.effects.append(Effect(self.name, resource, key, "do"))
 
     def _undo(self, resource: str, key: str) -> Answer:
         with self._lock:

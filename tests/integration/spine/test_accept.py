@@ -1,9 +1,10 @@
 """Acceptance: one key, one order, whoever races, whatever is in the batch, wherever the connection breaks."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -204,6 +205,74 @@ def test_batches_with_crossing_keys_do_not_deadlock(db: Database) -> None:
     assert orders(db) == 30
     new = [a for told in answers for a in told if isinstance(a, Accepted) and not a.replayed]
     assert len(new) == 30
+
+
+@contextmanager
+def locked(db: Database, name: str) -> Iterator[Callable[[], None]]:
+    """Keep a name's lock as another acceptance would, until told to let it go."""
+    with db.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+        yield connection.rollback
+
+
+def held_and_waited_for(db: Database) -> tuple[list[list[int]], list[int]]:
+    """The hashes that each session holds, and those that are waited for."""
+    with db.begin() as connection:
+        found = connection.execute(
+            text(
+                "SELECT pid, granted, (classid::bigint << 32) | objid::bigint AS hash FROM pg_locks "
+                "WHERE locktype = 'advisory' AND objsubid = 1 ORDER BY pid, hash"
+            )
+        ).all()
+    waiting = {row.pid for row in found if not row.granted}
+    held = [[row.hash for row in found if row.granted and row.pid == pid] for pid in sorted(waiting)]
+    return held, [row.hash for row in found if not row.granted]
+
+
+def wait_for_waiting(db: Database, count: int) -> None:
+    until = time.monotonic() + BOUND_S
+    while len(held_and_waited_for(db)[1]) < count:
+        assert time.monotonic() < until
+
+
+def hashes(db: Database, keys: Sequence[str]) -> list[int]:
+    """What the keys are locked by, in the one order for everybody."""
+    with db.begin() as connection:
+        return list(
+            connection.execute(
+                text("SELECT hashtextextended('key default ' || k, 0) AS h FROM unnest(:keys) k ORDER BY h"),
+                {"keys": list(keys)},
+            ).scalars()
+        )
+
+
+def test_names_are_locked_in_one_order(db: Database) -> None:
+    keys = [f"key-{n}" for n in range(30)]
+    wanted = hashes(db, keys)
+    by_hash = {hashes(db, [key])[0]: key for key in keys}
+
+    with ThreadPoolExecutor() as pool, locked(db, f"key default {by_hash[wanted[15]]}") as let_go:
+        told = pool.submit(accepted, db, *(submission(key) for key in keys))
+        wait_for_waiting(db, 1)
+        held, waited_for = held_and_waited_for(db)
+        let_go()
+
+    assert (held, waited_for) == ([wanted[:15]], wanted[15:16])
+    assert len(told.result()) == 30
+
+
+def test_two_who_share_keys_in_opposite_order_never_deadlock(db: Database) -> None:
+    """Each would have its first and wait for the second, if they took them as they come."""
+    keys = ["a", "b", "c"]
+    with ThreadPoolExecutor() as pool, locked(db, "key default b") as let_go:
+        told = [pool.submit(accepted, db, *map(submission, order)) for order in (keys, keys[::-1])]
+        wait_for_waiting(db, 2)
+        let_go()
+
+        answers = [answer for one in told for answer in one.result()]
+
+    assert sorted(isinstance(a, Accepted) and a.replayed for a in answers) == [False] * 3 + [True] * 3
+    assert orders(db) == 3
 
 
 def test_a_future_that_was_given_up_silences_nobody(db: Database) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from together import all_at_once, at_once
 from world import World
 
 from app import database, leases, migrations, partitions, time_ids
 from app.fleet import queries as fleet
+from app.fleet import service as pool
 from app.fleet.provider import OwnFleet
 from app.partitions import TABLES
 from app.providers.port import Request, Verdict
@@ -67,8 +69,7 @@ def test_migrations_go_up_down_and_up_again(bare: Database) -> None:
 
 def test_a_database_in_use_can_be_taken_down(bare: Database) -> None:
     migrations.upgrade(bare)
-    with bare.begin() as connection:
-        partitions.maintain(connection, now=datetime.now(UTC))
+    partitions.maintain(bare, now=datetime.now(UTC))
 
     migrations.downgrade(bare, "base")
 
@@ -188,8 +189,8 @@ def days(engine: Database, table: str) -> list[str]:
 def test_a_day_whose_run_is_not_over_is_not_dropped(bare: Database) -> None:
     migrations.upgrade(bare)
     start = datetime.now(UTC)
+    partitions.maintain(bare, now=start)
     with bare.begin() as connection:
-        partitions.maintain(connection, now=start)
         connection.execute(
             text(
                 "INSERT INTO runs (id, order_id, tenant_id, saga, version, state, lane, due_at, not_after) "
@@ -197,8 +198,7 @@ def test_a_day_whose_run_is_not_over_is_not_dropped(bare: Database) -> None:
             )
         )
 
-    with bare.begin() as connection:
-        partitions.maintain(connection, now=start + timedelta(days=60))
+    partitions.maintain(bare, now=start + timedelta(days=60))
 
     with bare.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM runs")).scalar_one() == 1
@@ -208,8 +208,7 @@ def test_partitions_are_made_ahead_and_dropped_behind(bare: Database) -> None:
     migrations.upgrade(bare)
     start = datetime(2026, 11, 23, 12, tzinfo=UTC)
     for day in range(0, 40, 3):
-        with bare.begin() as connection:
-            partitions.maintain(connection, now=start + timedelta(days=day))
+        partitions.maintain(bare, now=start + timedelta(days=day))
 
     now = start + timedelta(days=39)
     for table in TABLES:
@@ -223,13 +222,63 @@ def test_partitions_are_made_ahead_and_dropped_behind(bare: Database) -> None:
 def test_partitions_may_be_made_by_many_at_once(bare: Database) -> None:
     migrations.upgrade(bare)
 
-    def maintain() -> None:
-        with bare.begin() as connection:
-            partitions.maintain(connection, now=datetime.now(UTC))
-
-    at_once(maintain, 4)
+    at_once(lambda: partitions.maintain(bare, now=datetime.now(UTC)), 4)
 
     assert all(days(bare, table.table) for table in TABLES)
+
+
+def test_partitions_are_made_while_rows_are_written(bare: Database) -> None:
+    migrations.upgrade(bare)
+    start = datetime.now(UTC)
+    partitions.maintain(bare, now=start)
+    with bare.begin() as writing:
+        for table in TABLES:
+            writing.execute(text(f"LOCK TABLE {table.table} IN ROW EXCLUSIVE MODE"))
+
+        made = partitions.maintain(bare, now=start + timedelta(days=5))
+
+    assert {line.removeprefix("made ").rpartition("_")[0] for line in made} >= {
+        table.table for table in TABLES if table.days == 1
+    }
+
+
+def test_a_table_that_is_locked_keeps_no_other_from_its_partitions(
+    bare: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations.upgrade(bare)
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_MS", 20)
+    with bare.begin() as altering:
+        altering.execute(text("LOCK TABLE runs"))
+
+        with pytest.raises(OperationalError):
+            partitions.maintain(bare, now=datetime.now(UTC))
+
+        assert {table.table for table in TABLES if not days(bare, table.table)} == {"runs"}
+
+
+def test_a_drop_that_was_broken_off_is_brought_to_its_end(
+    bare: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations.upgrade(bare)
+    start = datetime.now(UTC)
+    partitions.maintain(bare, now=start)
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_MS", 20)
+    with bare.begin() as reading:
+        reading.execute(text("SELECT count(*) FROM deliveries"))
+        with pytest.raises(OperationalError):
+            partitions.maintain(bare, now=start + timedelta(days=60))
+    with bare.begin() as connection:
+        connection.execute(text("CREATE TABLE runs_20200101 ()"))  # detached, and not dropped
+
+    partitions.maintain(bare, now=start + timedelta(days=60))
+
+    with bare.begin() as connection:
+        named = (
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^(deliveries|runs)_[0-9]{8}$'"
+        )
+        left = sorted(connection.execute(text(named)).scalars())
+    assert left[0] >= f"deliveries_{start + timedelta(days=50):%Y%m%d}"
+    assert not [name for name in left if name.endswith(f"_{start:%Y%m%d}") or "2020" in name]
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=2)], ids=["now", "in two days"])
@@ -260,6 +309,21 @@ def test_time_ids_rise_and_tell_their_time(db: Database) -> None:
     assert len(set(ids)) == 2000
     assert abs(made - datetime.now(UTC)) < timedelta(minutes=1)
     assert ids[0] >= time_ids.floor(made - timedelta(milliseconds=2))
+
+
+def test_old_rows_of_the_pool_go_with_their_runs(world: World) -> None:
+    world.add_courier()
+    _, parked, young = world.accept(3)
+    world.settle()
+    world.sql("UPDATE fleet_pool SET at = now() - interval '40 days' WHERE order_id <> :young", young=young)
+    world.sql("UPDATE runs SET state = 'p' WHERE order_id = :parked", parked=parked)
+
+    with world.db.begin() as connection:
+        gone = pool.forget(connection, before=datetime.now(UTC) - timedelta(days=31))
+
+    assert gone == 1
+    left = {row[0] for row in world.rows("SELECT order_id FROM fleet_pool")}
+    assert left == {parked, young}
 
 
 def request(key: str, *, not_after: datetime = SOON, courier: str | None = None) -> Request:

@@ -1,6 +1,7 @@
 """What operators do to runs, each act legal, illegal and twice, and where the run comes to afterwards."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import redis
 from fake_providers import Mood
 from sqlalchemy import Engine as Database
+from sqlalchemy import text
 from test_saga import name, saying, undo_fails_after_refused_dispatch, with_step
 from together import all_at_once
 from world import FULFILL_ORDER, STAGES, World
@@ -217,6 +219,24 @@ def test_a_travelling_run_is_cancelled_by_its_gate(world: World) -> None:
     assert world.everything()["cohorts"] == before
     assert world.states() == {order: "t"}
     world.walk(claimed, leg=3)
+    world.settle()
+
+    assert world.statuses() == {order: "CANCELLED"}
+    assert nets_out(world, order)
+
+
+def test_a_cancellation_committed_while_the_gate_waits_for_its_row_is_told_as_such(world: World) -> None:
+    (order,) = world.accept()
+    claimed = world.claim_one()
+    world.walk(claimed, until="dispatch-to-partner")
+
+    with ThreadPoolExecutor(1) as beside:
+        with world.db.begin() as cancelling:
+            cancelling.execute(text("UPDATE runs SET cancel_requested = true"))
+            walking = beside.submit(world.walk, claimed, leg=4)
+            while not world.one("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                assert not walking.done()
+        walking.result()
     world.settle()
 
     assert world.statuses() == {order: "CANCELLED"}

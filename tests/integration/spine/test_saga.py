@@ -252,7 +252,7 @@ def test_a_full_kitchen_rejects_only_those_beyond_its_limit(world: World) -> Non
     ("change", "code", "status"),
     [
         ("UPDATE runs SET cancel_requested = true", "cancelled", "CANCELLED"),
-        ("UPDATE runs SET not_after = now() - interval '1 s'", "too-late", "FAILED"),
+        ("UPDATE runs SET not_after = now() - interval '1 s'", "expired", "FAILED"),
         ("UPDATE capacity_holds SET expires_at = now() - interval '1 s'", "hold-expired", "FAILED"),
         ("UPDATE capacity_holds SET released_at = now()", "hold-expired", "FAILED"),
         ("DELETE FROM capacity_holds", "hold-expired", "FAILED"),

@@ -54,6 +54,7 @@ def test_messages_echo_little():
         (msgspec.json.encode(dict(reversed(GOOD.items()))), True),
         (written(total_amount="6.9"), False),
         (written(notes="x"), False),
+        (written(confirm_within_s=600), False),
         (written(**one_item()), False),
     ],
 )

@@ -5,10 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from app.providers import registry
 from app.providers.port import Kind
 
+NOWHERE = "postgresql+psycopg2://127.0.0.1:1/none"  # nothing is asked of it before a limited call
 PAYMENT = {
     "name": "benefit",
     "kind": "payment",
@@ -35,7 +37,7 @@ def _written(folder: Path, *providers: object) -> Path:
 
 
 def test_every_declared_provider_is_there_in_order(tmp_path: Path) -> None:
-    providers = registry.load(_written(tmp_path, PAYMENT, DELIVERY))
+    providers = registry.load(_written(tmp_path, PAYMENT, DELIVERY), engine=create_engine(NOWHERE))
 
     assert [provider.name for provider in providers] == ["benefit", "swift"]
     assert [provider.name for provider in providers.of_kind(Kind.DELIVERY)] == ["swift"]
@@ -64,6 +66,7 @@ def test_a_token_is_not_shown(tmp_path: Path) -> None:
         ({"bulk": "yes"}, "bulk"),
         ({"base_fee": "-1"}, "benefit needs fees of zero or more"),
         ({"base_fee": "NaN"}, "benefit needs fees of zero or more"),
+        ({"concurrency": 0}, "concurrency"),
         ({"colour": "red"}, "colour"),
     ],
 )

@@ -1,7 +1,7 @@
 """How a run moves after a stage, as tables."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ WAIT, END, PARK = RunState.WAITING, RunState.ENDED, RunState.PARKED
 FORWARD, BACKWARD = Direction.FORWARD, Direction.BACKWARD
 FORWARD_STAGES = tuple(range(len(SAGA.forward)))
 BACKWARD_STAGES = tuple(range(len(SAGA.backward)))
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MEMBER = Member(
     run_id=1,
     order_id="order",
@@ -32,7 +33,7 @@ MEMBER = Member(
     undone=0,
     attempts=0,
     generation=0,
-    not_after=datetime(2026, 11, 23, tzinfo=UTC),
+    not_after=NOW + timedelta(hours=1),
     failure=None,
 )
 
@@ -53,6 +54,7 @@ def cohort(direction: Direction, leg: int, itinerary: tuple[int, ...] | None = N
         itinerary=stages,
         leg=leg,
         members=(1,),
+        seen_at=NOW,
     )
 
 

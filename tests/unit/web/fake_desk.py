@@ -2,14 +2,18 @@
 
 import msgspec
 
-from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary
+from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary, RunTrace
 from sagas.operations import Instruction
+from sagas.pause_desk import Paused, Switch
 from web.description import run_examples as examples
+from web.description.pauses import PAUSED_EXAMPLE
 
 STORY = msgspec.convert(examples.STORY, RunStory)
+TRACE = msgspec.convert(examples.TRACE, RunTrace)
 GROUP = msgspec.convert(examples.PARKED["groups"][0], ParkedGroup)
 ACTED = msgspec.convert(examples.ACTED, Acted)
 IN_BULK = msgspec.convert(examples.ACTED_IN_BULK, ActedInBulk)
+PAUSED = msgspec.convert(PAUSED_EXAMPLE, Paused)
 RUN = msgspec.convert(examples.RUN, RunSummary)
 
 
@@ -26,6 +30,10 @@ class Desk:
     def story(self, tenant_id: str, name: str) -> RunStory:
         self._note(tenant_id, name)
         return STORY
+
+    def trace(self, tenant_id: str, name: str) -> RunTrace:
+        self._note(tenant_id, name)
+        return TRACE
 
     def parked(self, tenant_id: str) -> list[ParkedGroup]:
         self._note(tenant_id)
@@ -51,3 +59,26 @@ class Desk:
         self.asked.append(asked)
         if self.fails:
             raise self.fails
+
+
+class Switchboard:
+    """Notes what it was asked and tells what it was told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, object]] = []
+        self.fails: Exception | None = None
+
+    def paused(self, tenant_id: str) -> Paused:
+        return self._answer("paused", tenant_id)
+
+    def pause(self, wanted: Switch) -> Paused:
+        return self._answer("pause", wanted)
+
+    def resume(self, wanted: Switch) -> Paused:
+        return self._answer("resume", wanted)
+
+    def _answer(self, what: str, asked: object) -> Paused:
+        self.asked.append((what, asked))
+        if self.fails:
+            raise self.fails
+        return PAUSED

@@ -3,7 +3,7 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
-from fake_desk import Desk
+from fake_desk import Desk, Switchboard
 
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import (
@@ -19,6 +19,7 @@ from web.services import Principal, Services
 
 TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
 OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
+ADMINISTRATOR = "uoop_dddddddd_0123456789abcdef0123456789abcdef"
 READ_ONLY = "uoop_ffffffff_0123456789abcdef0123456789abcdef"
 AT = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
 ORDER_ID = "018f3b2c-7d4e-7a10-9c55-3f1e2a6b7c8d"
@@ -58,6 +59,7 @@ class Platform:
         self.tokens = {
             TOKEN: Principal("t1", "0a1b2c3d", frozenset({"orders:read", "orders:write"})),
             OPERATOR: Principal("t1", "eeeeeeee", frozenset({"ops"})),
+            ADMINISTRATOR: Principal("t1", "dddddddd", frozenset({"ops", "admin"})),
             READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
         }
         self.view: OrderView | Exception | None = VIEW
@@ -67,6 +69,7 @@ class Platform:
         self.dependencies: dict[str, bool | str] = {"postgres": True, "redis": True}
         self.wait_s: float | None = None
         self.desk = Desk()
+        self.switchboard = Switchboard()
 
     def accept(self, new: NewOrder) -> Future[Accepted]:
         self.accepted.append(new)
@@ -102,4 +105,5 @@ class Platform:
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
             shedding=lambda: self.wait_s,
             runs=self.desk,
+            pauses=self.switchboard,
         )

@@ -15,6 +15,7 @@ from web.hot_lane import HotLane
 from web.submissions import BODY_LIMIT_BYTES
 
 GOOD = json.dumps(examples.ORDER).encode()
+PLANNED = json.dumps(examples.PLANNED_ORDER).encode()
 HEADERS = {
     "authorization": f"Bearer {TOKEN}",
     "idempotency-key": "k-1",
@@ -94,6 +95,8 @@ def ask_flask(
         (202, GOOD, {}),
         (202, GOOD, {"content_type": "application/json; charset=utf-8"}),
         (202, GOOD.ljust(BODY_LIMIT_BYTES), {}),
+        (202, PLANNED, {}),
+        (422, json.dumps({**examples.ORDER, "confirm_within_s": 4}).encode(), {}),
         (413, GOOD.ljust(BODY_LIMIT_BYTES + 1), {}),
         (413, GOOD.ljust(3 * BODY_LIMIT_BYTES), {}),
         (400, b"{", {}),
@@ -112,6 +115,13 @@ def test_answers_are_those_of_flask_alone(
 
     assert answer == ask_flask(platform, body, **changes)
     assert answer[0] == status
+
+
+def test_an_order_keeps_what_it_asks_for_on_the_hot_lane(platform: Platform) -> None:
+    ask(hot_lane(platform), PLANNED)
+
+    (new,) = platform.accepted
+    assert new.order.confirm_within_s == examples.PLANNED_ORDER["confirm_within_s"]
 
 
 def test_a_refusal_is_told_as_flask_tells_it(platform: Platform) -> None:

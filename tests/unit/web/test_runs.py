@@ -46,7 +46,8 @@ def test_runs_are_searched(client, platform, operator):
 def test_a_story_and_what_is_parked_are_told(client, platform, operator):
     assert client.get(f"{URL}/some-run", headers=operator).json == examples.STORY
     assert client.get(f"{URL}/parked", headers=operator).json == examples.PARKED
-    assert platform.desk.asked == [("t1", "some-run"), ("t1",)]
+    assert client.get(f"{URL}/some-run/trace", headers=operator).json == examples.TRACE
+    assert platform.desk.asked == [("t1", "some-run"), ("t1",), ("t1", "some-run")]
 
 
 @pytest.mark.parametrize("act", Act)
@@ -127,7 +128,10 @@ def test_a_wrong_search_is_refused(client, platform, operator, query):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ""), ("GET", "/parked"), ("GET", "/r"), ("POST", "/bulk"), *(("POST", f"/r/{a}") for a in Act)],
+    [
+        *(("GET", path) for path in ("", "/parked", "/r", "/r/trace")),
+        *(("POST", path) for path in ("/bulk", *(f"/r/{act}" for act in Act))),
+    ],
 )
 def test_only_operators_get_in(client, platform, method, path):
     answer = client.open(URL + path, method=method, headers={"Authorization": f"Bearer {TOKEN}"})
