@@ -65,6 +65,7 @@ class Call:
     :param paused: partners who may not be called, since operators hold them back
     """
 
+    lane: str
     patience_s: float
     sure: bool
     cohort_id: int

@@ -239,6 +239,7 @@ class Engine:
             return Result({})
         patience_s = PROVIDER_LANE_PATIENCE_S if is_provider_lane(cohort.lane) else PATIENCE_S
         call = Call(
+            lane=cohort.lane,
             patience_s=patience_s,
             sure=starts == 1,
             cohort_id=cohort.id,

@@ -9,6 +9,7 @@ from app.runs.model import (
     COMPENSATION,
     DONE,
     EXPIRED,
+    FINAL,
     FRONT,
     PASSED,
     RETRY,
@@ -89,7 +90,7 @@ def leaving_out(
     left_out = {}
     for member in members:
         outcome = outcomes.get(member.run_id, DONE)
-        refused = outcome.verdict in (Verdict.REJECTED, Verdict.POISONED)
+        refused = outcome.verdict in FINAL
         failed = outcome.verdict in (Verdict.UNAVAILABLE, Verdict.IN_DOUBT)
         tired = step.retry.gives_up(member.attempts + 1, _failing_s(member, cohort.seen_at))
         if refused or (failed and tired):
@@ -161,7 +162,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         )
     retry, attempts = saga.steps[step].retry, member.attempts + 1
     failing_s = _failing_s(member, cohort.seen_at)
-    refused = worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or worst.code == EXPIRED
+    refused = worst.verdict in FINAL or worst.code == EXPIRED
     if not refused and not retry.gives_up(attempts, failing_s):
         wait_s = retry.wait_s(attempts, failing_s)
         if cohort.stage <= saga.pivot_stage:  # its end is not put off by waiting
@@ -233,7 +234,7 @@ def _backward(
     if worst.paused_lane:
         return _held_back(saga, cohort, member, worst.paused_lane, undone=undone)
     attempts, failing_s = member.attempts + 1, _failing_s(member, cohort.seen_at)
-    if worst.verdict in (Verdict.REJECTED, Verdict.POISONED) or UNDO.gives_up(attempts, failing_s):
+    if worst.verdict in FINAL or UNDO.gives_up(attempts, failing_s):
         failure = {
             **(member.failure or {}),
             "parked": f"undo-{saga.steps[step].name}",

@@ -206,6 +206,19 @@ def branch_outcomes(
     return set(finished), by_run
 
 
+def lanes_in_trouble(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Those in which runs wait that have failed there, or are asking for the first time at this moment."""
+    result = connection.execute(
+        text("""
+            SELECT name FROM unnest(CAST(:names AS text[])) AS l(name)
+            WHERE EXISTS (SELECT FROM runs r WHERE r.state = 'w' AND r.attempts > 0 AND r.lane = l.name)
+            OR EXISTS (SELECT FROM slots s JOIN cohorts c ON c.id = s.cohort_id WHERE s.lane = l.name AND c.leg = 0)
+        """),
+        {"names": list(names)},
+    )
+    return set(result.scalars())
+
+
 def open_lane(connection: Connection, name: str, *, slots: int) -> None:
     """Make a lane and its slots, or grow it; harmless when they are there."""
     connection.execute(text("INSERT INTO lanes (name) VALUES (:name) ON CONFLICT DO NOTHING"), {"name": name})

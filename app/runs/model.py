@@ -46,6 +46,7 @@ COMPENSATION = "compensation"
 PAUSED = "paused:"
 FOLLOW_UP = "follow-up"  # runs on orders that were fulfilled before
 PASSED = (Verdict.DONE, Verdict.LEFT_OUT)
+FINAL = (Verdict.POISONED, Verdict.REJECTED)  # trying again changes nothing
 
 
 def provider_lane(name: str) -> str:
@@ -87,7 +88,7 @@ class Outcome:
 
     :param code: stable reason, for every verdict but DONE and UNDONE
     :param detail: what later steps and readers need, as JSON
-    :param provider: who was silent or unavailable; sends the order into that provider's lane
+    :param provider: who is silent or unavailable; sends the order into that provider's lane
     :param due_in_s: when to come again, for NOT_YET
     """
 

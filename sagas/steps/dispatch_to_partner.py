@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
-from app.runs import attempts, executions
+from app.runs import attempts, cohorts, executions
 from app.runs.attempts import Attempt
-from app.runs.model import UNDONE, Member, Outcome, Verdict
+from app.runs.model import UNDONE, Member, Outcome, Verdict, is_provider_lane, provider_lane
 from sagas import pausing
 from sagas.definition import Call, Result
 from sagas.ports import Ports
@@ -66,14 +68,25 @@ class _Asked:
 
 
 def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
-    """Ask each order's partner, all partners side by side, and the next one where that is safe."""
+    """
+    Ask each order's partner, all partners side by side, and the next one where that is safe.
+
+    Whose partner others wait for already, joins them in his lane unasked: nobody else shall wait for him.
+    """
     with ports.engine.begin() as connection:
         later = attempts.all_of(connection, [m.run_id for m in members])
         places = restaurants.known(connection, ((m.tenant_id, m.given["restaurant_id"]) for m in members))
+        slow = _silent(connection, ports, call)
     turn = [_first(m, later.get(m.run_id, []), call) for m in members]
     outcomes: dict[int, Outcome] = {}
     if call.paused:
         turn = _passing_over(ports, call, turn, outcomes)
+    outcomes |= {
+        asked.member.run_id: Outcome(Verdict.NOT_YET, "partner-silent", provider=asked.partner)
+        for asked in turn
+        if asked.partner in slow and not asked.before
+    }
+    turn = [asked for asked in turn if asked.member.run_id not in outcomes]
     while turn:
         going_on = [asked for asked in turn if asked.recalling]
         turn = [asked for asked in turn if not asked.recalling]
@@ -105,6 +118,14 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
             run_id: outcome for run_id, outcome in told.items() if outcome.verdict is not Verdict.UNDONE
         }
     return Result(outcomes)
+
+
+def _silent(connection: Connection, ports: Ports, call: Call) -> set[str]:
+    """Partners in whose lanes others wait, unless this is such a lane."""
+    if is_provider_lane(call.lane):
+        return set()
+    lanes = {provider_lane(name): name for name in ports.delivery}
+    return {lanes[lane] for lane in cohorts.lanes_in_trouble(connection, list(lanes))}
 
 
 def _first(member: Member, later: Sequence[Attempt], call: Call) -> _Asked:

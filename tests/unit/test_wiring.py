@@ -149,6 +149,27 @@ def test_every_journey_renders_as_a_canvas(app: Celery, saga: Saga, way: Directi
         assert all(m["immutable"] for m in messages)
 
 
+def test_in_a_providers_lane_his_calls_wait_in_a_pool_of_their_own(app: Celery) -> None:
+    carrier = backend.CeleryCarrier(app, redis_client("redis://127.0.0.1:1/0"), SAGAS)
+    saga = next(iter(SAGAS))
+    stages = tuple(range(len(saga.forward)))
+
+    queues = {
+        lane: [
+            m["options"]["queue"]
+            for m in steps_of(
+                carrier.canvas(Claimed(7, 3, saga.name, saga.version, Direction.FORWARD, lane, stages), leg=0)
+            )
+        ]
+        for lane in ("front", "provider:swift")
+    }
+
+    assert names.PARTNER in queues["front"]
+    assert queues["provider:swift"] == [
+        names.PATIENT if queue == names.PARTNER else queue for queue in queues["front"]
+    ]
+
+
 def steps_of(canvas: object) -> "list[dict[str, object]]":
     """The step messages of a canvas, in order, joins left out."""
     tasks = canvas.tasks if hasattr(canvas, "tasks") else [canvas]

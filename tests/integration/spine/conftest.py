@@ -70,9 +70,14 @@ def emptied(db: Engine, client: "redis.Redis[bytes]") -> Callable[[], None]:
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator["redis.Redis[bytes]"]:
+def client_url(redis_url: str) -> str:
+    return f"{redis_url}/{REDIS_NUMBER}"
+
+
+@pytest.fixture
+def client(client_url: str) -> Iterator["redis.Redis[bytes]"]:
     """An empty Redis."""
-    with redis.Redis.from_url(f"{redis_url}/{REDIS_NUMBER}") as found:
+    with redis.Redis.from_url(client_url) as found:
         found.flushdb()
         yield found
         found.flushdb()

@@ -392,3 +392,69 @@ def disorder(world: World, chance: random.Random) -> None:
         world.carrier.sent.clear()
     for claimed, leg in sent:
         world.walk(claimed, leg)
+
+
+def one_waits_for(world: World, partner: str) -> str:
+    """An order that the partner has left in doubt and that comes again later."""
+    claimed, (order,) = brought_to_dispatch(world)
+    world.partners[partner].behave(Mood.SILENT)
+    dispatch(world, claimed)
+    world.sql("UPDATE runs SET due_at = now() + interval '1 h' WHERE state = 'w'")
+    return order
+
+
+def calls_for(world: World, partner: str, order: str) -> list[str]:
+    return [op for op, key in world.partners[partner].calls if key.startswith(order)]
+
+
+def test_who_would_be_sent_to_a_silent_partner_joins_those_who_wait_for_him_unasked(world: World) -> None:
+    waits = one_waits_for(world, FIRST)
+    (late,) = world.accept()
+    world.walk(world.claim_one())
+
+    ((lane, attempts),) = world.rows("SELECT lane, attempts FROM runs WHERE order_id = :id", id=late)
+    unasked = calls_for(world, FIRST, late) + calls_for(world, SECOND, late)
+    world.partners[FIRST].recover()
+    world.settle()
+
+    assert (lane, attempts, unasked) == (f"provider:{FIRST}", 0, [])
+    assert world.statuses() == {waits: "CONFIRMED", late: "CONFIRMED"}
+    assert calls_for(world, FIRST, late) == ["do"]  # nobody had asked before: there was nothing to be found
+
+
+def test_a_partner_asked_at_this_moment_by_those_who_waited_is_not_asked_beside_them(world: World) -> None:
+    one_waits_for(world, FIRST)
+    world.sql("UPDATE runs SET due_at = now()")
+    world.claim_one()
+    (late,) = world.accept()
+
+    world.walk(world.claim_one())
+
+    assert calls_for(world, FIRST, late) == []
+
+
+def test_a_partner_for_whom_nobody_waits_any_more_is_asked_at_the_front(world: World) -> None:
+    one_waits_for(world, FIRST)
+    world.partners[FIRST].recover()
+    world.settle()
+    (later,) = world.accept()
+
+    world.walk(world.claim_one())
+
+    assert world.statuses()[later] == "CONFIRMED"
+
+
+def test_who_was_never_asked_for_is_not_recalled_when_his_time_is_over(world: World) -> None:
+    one_waits_for(world, FIRST)
+    (late,) = world.accept()
+    world.walk(world.claim_one())
+    world.sql("UPDATE runs SET not_after = now() - interval '1 s' WHERE order_id = :id", id=late)
+    world.hurry()
+
+    world.engine.claim()
+    world.walk_sent()
+    world.engine.claim()
+    world.walk_sent()
+
+    assert world.failures()[late]["code"] == "expired"
+    assert calls_for(world, FIRST, late) == []

@@ -9,7 +9,6 @@ import pytest
 import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
-from conftest import REDIS_NUMBER
 from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine
 from test_saga import with_step
@@ -47,11 +46,10 @@ class NotingEngine:
 
 
 @pytest.fixture
-def app(redis_url: str, client: "redis.Redis[bytes]", done: Done) -> Iterator[Celery]:
+def app(client_url: str, client: "redis.Redis[bytes]", done: Done) -> Iterator[Celery]:
     """The application with an engine that does nothing."""
-    url = f"{redis_url}/{REDIS_NUMBER}"
     services: Any = SimpleNamespace(engine=NotingEngine(done))
-    with application(lambda: services, broker_url=url, result_backend=url) as made:
+    with application(lambda: services, broker_url=client_url, result_backend=client_url) as made:
         yield made
 
 

@@ -72,6 +72,7 @@ class Bench:
 
     def _call(self, executor: str | None) -> Call:
         return Call(
+            lane="front",
             patience_s=0.5,
             sure=True,
             cohort_id=self._claimed.id,

@@ -209,3 +209,31 @@ def test_a_run_waits_before_a_limited_step_in_its_lane(
 
     assert departure
     assert (departure.state, departure.lane, departure.stage) == (RunState.WAITING, lane, next_stage)
+
+
+def test_what_is_put_off_has_touched_nothing() -> None:
+    s = saga(parallel(step("first"), step("second")))
+
+    departure = state.decide(s, cohort((0, 1)), member(), {0: DONE, 1: EARLY})
+
+    assert departure
+    assert (departure.lane, departure.touched) == ("front", 0b01)
+
+
+def test_who_is_put_off_because_of_a_provider_waits_in_his_lane() -> None:
+    silent = replace(EARLY, provider="p", due_in_s=0.0)
+
+    departure = state.decide(saga(), cohort((0,)), member(), {0: silent})
+
+    assert departure
+    assert (departure.lane, departure.attempts, departure.touched) == ("provider:p", 0, 0)
+
+
+def test_who_is_stopped_before_the_call_has_only_the_steps_before_to_undo() -> None:
+    s = saga(step("first"), step("second"))
+
+    departure = state.decide(s, cohort((0, 1, 2), leg=1), member(), {1: Outcome(Verdict.NOT_YET, "expired")})
+
+    assert departure
+    assert (departure.direction, departure.touched) == (Direction.BACKWARD, 0b01)
+    assert departure.failure == {"code": "expired", "step": "second"}
