@@ -20,6 +20,7 @@ task_routes = {
     names.MEND_CAPACITY: {"queue": names.CONTROL},
     names.MAINTAIN: {"queue": names.CONTROL},
     names.RELAY: {"queue": names.OUTBOX},
+    names.SEND_WEBHOOKS: {"queue": names.WEBHOOKS},
 }
 
 # Every task is harmless when repeated, so a message is acknowledged after the work.
@@ -60,6 +61,7 @@ beat_schedule = {
     "claim": {"task": names.CLAIM, "schedule": 1.0},
     "sweep": {"task": names.SWEEP, "schedule": 1.0},
     "relay": {"task": names.RELAY, "schedule": 1.0},
+    "send-webhooks": {"task": names.SEND_WEBHOOKS, "schedule": 2.0},
     "reconcile": {"task": names.RECONCILE, "schedule": 5.0},
     "mend-capacity": {"task": names.MEND_CAPACITY, "schedule": 60.0},
     "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},

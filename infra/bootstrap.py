@@ -49,6 +49,7 @@ def prepare(settings: Settings) -> None:
                 connection, tenants.DEFAULT_TENANT, name="Default", order_deadline_s=settings.order_deadline_s
             )
             tenants.keep_key(connection, _token(settings), tenants.DEFAULT_TENANT, scopes=tenants.ALL_SCOPES)
+        wiring.keyring(settings)  # its key is made before two processes make one each
         wiring.reconcile(engine, Ledger(wiring.redis_client(settings.ledger_url.get_secret_value())))
     finally:
         engine.dispose()

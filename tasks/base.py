@@ -24,6 +24,7 @@ class Services:
 
     :param relays: take every sink a batch further
     :param sequence: moves one batch into the event log, returns its size
+    :param send_webhooks: posts what is due to receivers, for some seconds
     :param reconcile: rebuilds a capacity ledger that was lost
     :param mend_capacity: mends where ledger and truth differ
     :param maintain: makes and drops partitions
@@ -33,6 +34,7 @@ class Services:
     doorbell: RedisDoorbell
     sequence: Callable[[], int]
     relays: Relays
+    send_webhooks: Callable[[], bool]
     reconcile: Callable[[], None]
     mend_capacity: Callable[[], None]
     maintain: Callable[[], None]

@@ -16,8 +16,13 @@ from app.doorbell import Bell
 from tasks import names
 
 # How long a ring silences the next ones, unless the one who answers takes the key away.
-SILENCE_MS = {Bell.CLAIM: 2000, Bell.RELAY: 150, Bell.RECONCILE: 1000}
-_TASKS = {Bell.CLAIM: names.CLAIM, Bell.RELAY: names.RELAY, Bell.RECONCILE: names.RECONCILE}
+SILENCE_MS = {Bell.CLAIM: 2000, Bell.RELAY: 150, Bell.WEBHOOKS: 150, Bell.RECONCILE: 1000}
+_TASKS = {
+    Bell.CLAIM: names.CLAIM,
+    Bell.RELAY: names.RELAY,
+    Bell.WEBHOOKS: names.SEND_WEBHOOKS,
+    Bell.RECONCILE: names.RECONCILE,
+}
 
 PAUSE_S = 0.01  # rings of many commits in a row become one
 

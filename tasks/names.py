@@ -9,6 +9,7 @@ RELAY = "uoop.relay"
 RECONCILE = "uoop.reconcile"
 MEND_CAPACITY = "uoop.mend-capacity"
 MAINTAIN = "uoop.maintain"
+SEND_WEBHOOKS = "uoop.send-webhooks"
 
 STEPS, PARTNER, PATIENT, OPTIMIZER = "steps", "partner", "patient", "optimizer"
-CONTROL, OUTBOX = "control", "outbox"
+CONTROL, OUTBOX, WEBHOOKS = "control", "outbox", "webhooks"
