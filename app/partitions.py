@@ -50,6 +50,9 @@ TABLES = (
     Partitioned(table="outcomes", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="dispatch_attempts", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="follow_ups", retention=A_MONTH, bound=Bound.TIME_ID),
+    Partitioned(
+        table="delivery_reports", retention=A_MONTH, days=10, bound=Bound.TIME_ID, options=UPDATED_IN_PLACE
+    ),
     Partitioned(table="capacity_holds", retention=A_MONTH, bound=Bound.TIME_ID, options=UPDATED_IN_PLACE),
     Partitioned(table="outbox_log", retention=timedelta(days=7)),
     Partitioned(table="deliveries", retention=timedelta(days=7)),

@@ -2,7 +2,8 @@
 A history as the platform would have left it: orders confirmed, refused by payment, and refused by every partner.
 
 Of ten orders nine are confirmed, every fifth of them by the own fleet; of every twenty, one was refused by
-payment and one by all partners. All have ended.
+payment and one by all partners. Of those confirmed one of twenty is delivered; one was refunded by half, and one
+cancelled. All have ended.
 """
 
 from collections.abc import Iterator
@@ -42,6 +43,10 @@ _ORDERS = """
         FROM (SELECT i, (extract(epoch FROM now()) * 1000)::bigint - :ago_ms + i * 1000 / :rate AS ms
             FROM generate_series(1::bigint, :orders) i) times) named
 """
+_LIFE = (
+    "CROSS JOIN (VALUES (1, 'PREPARING'), (2, 'READY_FOR_PICKUP'), (3, 'PICKED_UP'), (4, 'IN_TRANSIT'), "
+    "(5, 'DELIVERED')) life(nth, what)"
+)
 _TABLES = (
     "CREATE INDEX ON history (run_id)",
     """INSERT INTO uoop_orders (id, tenant_id, customer_id, restaurant_id, status, items, delivery_location,
@@ -91,6 +96,27 @@ _TABLES = (
     SELECT run_id, id, 'default/' || restaurant || '/' || w, to_timestamp(greatest(w + 900, ms / 1000 + 900) + 300),
         CASE WHEN fate <> 'c' THEN at + interval '0.5 s' END
     FROM history CROSS JOIN LATERAL (SELECT (ms / 900000) * 900 AS w) windows""",
+    """CREATE TEMP TABLE history_later ON COMMIT DROP AS SELECT id, run_id, cohort,
+        ((ms + 1000) << 21) | (i & 2097151) AS later, at + interval '1 s' AS at,
+        i % 20 = 14 AS cancels, CASE i % 20 WHEN 14 THEN amount ELSE round(amount / 2, 3) END AS given
+    FROM history WHERE i % 20 IN (13, 14)""",
+    """INSERT INTO runs (id, order_id, tenant_id, saga, version, state, stage, generation, gated, done, touched, lane,
+        due_at, not_after, updated_at)
+    SELECT later, id, 'default', CASE WHEN cancels THEN 'cancel-confirmed-order' ELSE 'refund-order' END, 1, 'e',
+        CASE WHEN cancels THEN 3 ELSE 1 END, 1, true, CASE WHEN cancels THEN 63 ELSE 3 END,
+        CASE WHEN cancels THEN 63 ELSE 3 END, 'follow-up', at, at + interval '1 h', at + interval '0.6 s'
+    FROM history_later""",
+    """INSERT INTO outcomes (run_id, cohort_id, step, verdict) SELECT later, cohort, step, 'd'
+    FROM history_later CROSS JOIN generate_series(0, 5) step WHERE cancels OR step < 2""",
+    """INSERT INTO follow_ups (run_id, order_id, nth, asked) SELECT later, id, 1,
+        CASE WHEN cancels THEN '{"act": "cancel"}'::jsonb ELSE jsonb_build_object('act', 'refund', 'amount', given)
+        END FROM history_later""",
+    "INSERT INTO refunds (run_id, order_id, amount, at) SELECT later, id, given, at FROM history_later",
+    """UPDATE uoop_orders o SET follow_ups = 1, version = CASE WHEN cancels THEN 4 ELSE 3 END,
+        status = CASE WHEN cancels THEN 'CANCELLED' ELSE status END, failure = CASE WHEN cancels
+            THEN '{"code": "cancelled", "step": null, "compensated": true}'::jsonb END
+    FROM history_later l WHERE l.id = o.id""",
+    "UPDATE capacity_holds h SET released_at = l.at FROM history_later l WHERE l.run_id = h.run_id AND cancels",
     """INSERT INTO fleet_pool (key, order_id, tenant_id, courier_id, state, busy_until, at)
     SELECT concat_ws(chr(58), id, 'dispatch-to-partner', 'own-fleet', '0'), id, 'default', 'k1', 'pooled',
         at + interval '30 min', at
@@ -101,15 +127,29 @@ _TABLES = (
         SELECT i, id, 1 AS sequence, 'order.accepted' AS type, '{"status":"PENDING"}'::json AS data, at FROM history
         UNION ALL SELECT i, id, 2, CASE fate WHEN 'c' THEN 'order.confirmed' ELSE 'order.failed' END,
             json_build_object('status', CASE fate WHEN 'c' THEN 'CONFIRMED' ELSE 'FAILED' END, 'partner', partner,
-            'eta', at + interval '30 min'), at + interval '0.4 s' FROM history) e""",
+            'eta', at + interval '30 min'), at + interval '0.4 s' FROM history
+        UNION ALL SELECT 0, id, 3, 'order.refunded', json_build_object('amount', given), at FROM history_later
+        UNION ALL SELECT 0, id, 4, 'order.cancelled', '{"status": "CANCELLED"}', at FROM history_later WHERE cancels
+        ) e""",
+    """UPDATE uoop_orders o SET status = 'DELIVERED', version = o.version + 5, updated_at = at + interval '0.9 s'
+    FROM history h WHERE h.id = o.id AND i % 20 = 8""",
+    f"""INSERT INTO delivery_reports (id, reporter, by, event_id, order_id, what, at, state)
+    SELECT run_id + nth, 'partner', partner, id || nth, id, what, at, 'a' FROM history {_LIFE} WHERE i % 20 = 8""",
+    f"""INSERT INTO outbox_log (day, pos, id, tenant_id, order_id, sequence, type, data, at)
+    SELECT last.at::date, last.pos + row_number() OVER (ORDER BY i, nth),
+        last.pos + row_number() OVER (ORDER BY i, nth),
+        'default', id, 2 + nth, 'order.' || translate(lower(what), '_', '-'), json_build_object('status', what),
+        last.at + interval '0.1 s'
+    FROM history {_LIFE} CROSS JOIN (SELECT max(pos) AS pos, max(at) AS at FROM outbox_log) last WHERE i % 20 = 8""",
     "UPDATE outbox_sequencer SET pos = (SELECT max(pos) FROM outbox_log), day = (SELECT max(day) FROM outbox_log)",
     """INSERT INTO sinks (name, pos, day) SELECT 'redis-stream', pos, day FROM outbox_sequencer""",
     """INSERT INTO deliveries (sink, first_pos, last_pos, delivered_at)
     SELECT 'redis-stream', min(pos), max(pos), max(at) + interval '0.1 s' FROM outbox_log GROUP BY pos / 500""",
 )
 _LEDGER_ROWS = r"""
-    SELECT o.id, r.touched, o.total_amount, o.partner, to_char(o.created_at, 'YYYY-MM-DD"T"HH24\:MI\:SS.US"Z"') AS at
-    FROM uoop_orders o JOIN runs r ON r.id = o.run_id ORDER BY o.run_id
+    SELECT o.id, r.touched, o.total_amount, o.partner, to_char(o.created_at, 'YYYY-MM-DD"T"HH24\:MI\:SS.US"Z"') AS at,
+        x.amount AS given, o.status = 'CANCELLED' AS cancelled
+    FROM uoop_orders o JOIN runs r ON r.id = o.run_id LEFT JOIN refunds x ON x.order_id = o.id ORDER BY o.run_id
 """
 _EVENT_ROWS = """
     SELECT pos, id, tenant_id, order_id, sequence, type, data, at FROM outbox_log
@@ -178,9 +218,10 @@ def _lines(connection: Connection, ledger: Ledger) -> Iterator[Line]:
     authorizations = ledger.place(PAYMENT, Resource.AUTHORIZATIONS)
     captures = ledger.place(PAYMENT, Resource.CAPTURES)
     placements = ledger.place(RESTAURANT, Resource.PLACEMENTS)
+    refunds = ledger.place(PAYMENT, Resource.REFUNDS)
     dispatches = {partner: ledger.place(partner, Resource.DISPATCHES) for partner in PARTNERS}
     rows = connection.execution_options(yield_per=10_000).execute(text(_LEDGER_ROWS))
-    for order, touched, total, partner, at in rows:
+    for order, touched, total, partner, at, given, cancelled in rows:
         amount, paid = str(total), f"{order}:authorize-payment:0"
         place = f"{order}:place-with-restaurant:0"
         if touched == 0b111:  # refused by payment
@@ -198,4 +239,12 @@ def _lines(connection: Connection, ledger: Ledger) -> Iterator[Line]:
         if partner in dispatches:
             key = f"{order}:dispatch-to-partner:{partner}:0"
             yield Line(0, dispatches[partner], key, "do", order, at, None, None, None)
-        yield Line(0, captures, f"{order}:capture-payment:0", "do", order, at, amount, "BHD", paid)
+        taken = f"{order}:capture-payment:0"
+        yield Line(0, captures, taken, "do", order, at, amount, "BHD", paid)
+        if cancelled:
+            key = f"{order}:dispatch-to-partner:{partner}:0"
+            yield Line(0, dispatches[partner], key, "undo", order, at, None, None, None)
+            yield Line(0, placements, place, "undo", order, at, None, None, None)
+        if given:
+            key = f"{order}:{'return-money' if cancelled else 'refund-payment'}:1"
+            yield Line(0, refunds, key, "do", order, at, str(given), "BHD", taken)

@@ -25,6 +25,7 @@ from infra.exposition import Exposition
 from infra.settings import REDIS_ROLES, Settings
 from infra.wiring import doorbell, partner_names, redis_client
 from sagas.all import SAGAS
+from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
 from sagas.pause_desk import PauseDesk
@@ -144,6 +145,7 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
         shedding=pressure.retry_after_s,
         runs=desk,
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
+        deliveries=DeliveryDesk(db, bell),
     )
 
 

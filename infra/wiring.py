@@ -35,6 +35,7 @@ from app.webhooks.sender import Sender
 from app.webhooks.sink import Webhooks
 from infra import kept, metrics
 from infra.settings import Settings
+from sagas import deliveries
 from sagas.all import SAGAS
 from sagas.backends.celery import CeleryCarrier
 from sagas.engine import Engine, Limits
@@ -103,13 +104,16 @@ def services(settings: Settings, app: Celery) -> Services:
     carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
     holder = f"{socket.gethostname()}:{os.getpid()}"
+    ports = _ports(settings, db, ledger, bell)
     used = sinks(settings, db, bell.ring)
     return Services(
-        engine=Engine(_ports(settings, db, ledger, bell), SAGAS, carrier, bell, Heartbeat(db), limits),
+        engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
         relays=Relays([_relay(db, sink, holder) for sink in used]),
         send_webhooks=_sender(settings, db, bell).run,
+        apply_reports=partial(deliveries.apply_reports, ports),
+        watch_deliveries=partial(deliveries.watch_deliveries, ports),
         reconcile=partial(reconcile, db, ledger),
         mend_capacity=partial(mend_capacity, db, ledger),
         maintain=partial(_maintain, db, [sink.name for sink in used]),
@@ -188,7 +192,7 @@ def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell
     delivery = providers.of_kind(Kind.DELIVERY)
     (payment,) = providers.of_kind(Kind.PAYMENT)
     (restaurants,) = providers.of_kind(Kind.RESTAURANT)
-    configs = (providers.configs[provider.name] for provider in delivery)
+    configs = [providers.configs[provider.name] for provider in delivery]
     return Ports(
         engine=db,
         ledger=ledger,
@@ -206,6 +210,7 @@ def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell
             for config in configs
         ),
         slot_capacity=settings.slot_capacity,
+        silence_s={config.name: config.silence_s for config in configs if config.reports},
     )
 
 

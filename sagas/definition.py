@@ -14,7 +14,16 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Connection
 
 from app import errors
-from app.runs.model import FRONT, Direction, LostCohort, Member, Outcome, Outcomes, step_lane
+from app.runs.model import (
+    FOLLOW_UP,
+    FRONT,
+    Direction,
+    LostCohort,
+    Member,
+    Outcome,
+    Outcomes,
+    step_lane,
+)
 from sagas.ports import Ports
 
 
@@ -157,7 +166,8 @@ class Step:
     :param concurrency: cohorts in it at once at most, over all workers and sagas; None is as many as the lanes carry
     :param priority: among the messages that wait for its pool; to undo is at least HIGH
     :param time_limit_s: an execution that takes longer is interrupted, and 5 s later killed
-    :param give_up_code: the code under which a run is parked when the step, past the pivot, is given up
+    :param give_up_code: the code under which a run is parked when the step, past the pivot, or as a pivot that
+        cannot be undone, is given up
     :param unskippable: why an operator may not leave it out; the pivot and steps that others use need not say
     """
 
@@ -199,6 +209,7 @@ class Saga:
     :param pivot: the step from which the run only goes forward
     :param on_undone: tells the order that everything has been undone, in the transaction that ends the run
     :param lane: in which its runs begin, and wait while nothing is wrong
+    :param abandonable: whether an operator may end a run as it is past the pivot too, for another to take the order up
     :param needs_hold: whether the pivot's gate asks for held capacity
     :raises BadDefinition: if a step's options do not fit its place
     """
@@ -210,6 +221,7 @@ class Saga:
     on_undone: Callable[[Connection, Mapping[int, Mapping[str, object]]], None]
     lane: str = FRONT
     needs_hold: bool = True
+    abandonable: bool = False
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -222,6 +234,11 @@ class Saga:
             limited = [step.name for step in stage.steps if step.concurrency is not None]
             if len(limited) > 1:
                 raise BadDefinition(f"{self.name}: {', '.join(limited)} run side by side: limit one of them")
+
+    @property
+    def is_follow_up(self) -> bool:
+        """Whether its runs act on orders that were fulfilled before."""
+        return self.lane == FOLLOW_UP
 
     @classmethod
     def of(cls, *, stages: tuple[Step | Stage, ...], **rest: object) -> "Saga":
@@ -243,6 +260,12 @@ class Saga:
         return next(
             i for i, stage in enumerate(self.stages) for step in stage.steps if step.name == self.pivot
         )
+
+    @cached_property
+    def bounded_stage(self) -> int:
+        """The last stage at which a run ends when its time is over: not at a pivot that cannot be undone."""
+        pivot = self.steps[self.numbers[self.pivot]]
+        return self.pivot_stage if pivot.compensation else self.pivot_stage - 1
 
     @cached_property
     def forward(self) -> tuple[tuple[int, ...], ...]:

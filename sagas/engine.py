@@ -216,11 +216,17 @@ class Engine:
             )
             refused: dict[int, Outcome] = {}
             held_back = pausing.lane(saga, definition, cohort) is not None
-            if cohort.direction is Direction.FORWARD and stage <= saga.pivot_stage:
+            if cohort.direction is Direction.FORWARD and stage <= saga.bounded_stage:
                 refused = gate.expired(cohort, travelling, sure=starts == 1)
             if cohort.direction is Direction.FORWARD and definition.name == saga.pivot and not held_back:
                 in_time = [m for m in travelling if m.run_id not in refused]
-                refused |= gate.close(connection, cohort, in_time, needs_hold=saga.needs_hold)
+                refused |= gate.close(
+                    connection,
+                    cohort,
+                    in_time,
+                    needs_hold=saga.needs_hold,
+                    once=definition.compensation is None,
+                )
         members = [
             state.remembering(m, step)
             for m in travelling

@@ -11,9 +11,9 @@ _CLOSE = text("""
     WITH passed AS (
         UPDATE runs r SET gated = true
         WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.cohort_id = :cohort
-        AND NOT r.cancel_requested AND r.not_after > now()
-        AND (NOT :needs_hold OR EXISTS (SELECT FROM capacity_holds h WHERE h.run_id = r.id AND h.released_at IS NULL
-            AND h.expires_at > now()))
+        AND (r.gated AND :once OR NOT r.cancel_requested AND r.not_after > now()
+            AND (NOT :needs_hold OR EXISTS (SELECT FROM capacity_holds h WHERE h.run_id = r.id
+                AND h.released_at IS NULL AND h.expires_at > now())))
         RETURNING r.id
     )
     SELECT id FROM unnest(CAST(:ids AS bigint[])) AS all_of(id) WHERE id NOT IN (SELECT id FROM passed)
@@ -37,17 +37,18 @@ def expired(cohort: Cohort, members: Sequence[Member], *, sure: bool) -> dict[in
 
 
 def close(
-    connection: Connection, cohort: Cohort, members: Sequence[Member], *, needs_hold: bool
+    connection: Connection, cohort: Cohort, members: Sequence[Member], *, needs_hold: bool, once: bool
 ) -> dict[int, Outcome]:
     """
     Let the members through to the pivot before the call; one statement when all may pass.
 
     :param needs_hold: whether they must have held capacity
+    :param once: who has passed may pass again: what he may have done at the pivot cannot be undone
     :return: those that may not pass, by run id: cancelled, past their `not_after`, or without their hold
     """
     stopped = connection.execute(
         _CLOSE,
-        {"ids": ids(m.run_id for m in members), "cohort": cohort.id, "needs_hold": needs_hold},
+        {"ids": ids(m.run_id for m in members), "cohort": cohort.id, "needs_hold": needs_hold, "once": once},
     )
     left = list(stopped.scalars())
     if not left:

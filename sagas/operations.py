@@ -5,7 +5,7 @@ Every act is decided on the locked run and written together with its line in the
 an order that ends by it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from app.doorbell import Bell, Doorbell
 from app.runs import acts, allowed, search
 from app.runs.acts import Done
 from app.runs.allowed import Act, Subject
+from app.runs.follow_ups import Begun
 from app.runs.model import RunState
 from app.runs.search import MoneySteps, Place
 from app.runs.views import (
@@ -31,12 +32,14 @@ from app.runs.views import (
     RunStory,
     RunTrace,
 )
-from sagas import telling
-from sagas.definition import Registry
+from sagas import telling, wishes
+from sagas.definition import Registry, Saga
 from sagas.state import bits
-from sagas.steps import authorize_payment, capture_payment
+from sagas.steps import authorize_payment, capture_payment, refund_payment, return_money
+from sagas.wishes import Refunding, RefundWish
 
 MONEY = frozenset({authorize_payment.NAME, capture_payment.NAME})
+MONEY_BACK = frozenset({refund_payment.NAME, return_money.NAME})
 BULK_AT_MOST = 1000
 _PLAIN = {
     Act.RETRY: allowed.retry,
@@ -136,14 +139,14 @@ class Operations:
     def parked(self, tenant_id: str | None) -> list[ParkedGroup]:
         """What waits for a person, of one tenant or with None of all, by where and why it stopped."""
         money = [
-            MoneySteps(saga.name, saga.version, bits([saga.numbers[n] for n in MONEY & saga.numbers.keys()]))
+            MoneySteps(saga.name, saga.version, *(_numbers(saga, names) for names in (MONEY, MONEY_BACK)))
             for saga in self._sagas
         ]
         return database.read(self._db, lambda c: search.parked(c, tenant_id, money))
 
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted:
         """
-        Do it to one run.
+        Do it to one run; to cancel by tracking id means the order, whatever run it has now.
 
         :raises RunNotFound, NotConfirmed, StepMissing, UnknownStep, Busy: and what `app.runs.allowed` says of the act
         """
@@ -151,13 +154,16 @@ class Operations:
         with self._db.begin() as connection:
             run_id = search.resolve(connection, tenant_id, name)
             (run,) = acts.lock(connection, tenant_id, [run_id], wait=True)
-            done = self._decide(run, wanted)
-            if not wanted.dry_run:
-                self._keep(connection, [done], wanted)
+            decided = self._decide(run, wanted, of_order=name == run.order_id)
+            if decided and not wanted.dry_run:
+                self._keep(connection, [decided], wanted)
+        done = decided or self._cancel_promised([run], wanted)[run.order_id]
+        if isinstance(done, errors.UoopError):
+            raise done
         if not wanted.dry_run:
             self._ring([done])
         return Acted(
-            run_id=str(run.run_id),
+            run_id=str(done.after.run_id),
             tracking_id=run.order_id,
             act=wanted.act,
             dry_run=wanted.dry_run,
@@ -185,19 +191,30 @@ class Operations:
         places = self._places(wanted.step)
         refused: dict[str, Refusals] = {}
         done: list[Done] = []
+        promised: list[Subject] = []
         with self._db.begin() as connection:
             found = search.matching(connection, tenant_id, wanted, places=places, limit=limit + 1, now=now)
             chosen = found[:limit]
             runs = acts.lock(connection, tenant_id, chosen, wait=False)
             for run in runs:
                 try:
-                    done.append(_paced(self._decide(run, instruction), len(done), rate_per_s))
+                    decided = self._decide(run, instruction, of_order=False)
                 except errors.UoopError as error:
                     _refuse(refused, error, run.order_id)
+                else:
+                    if decided:
+                        done.append(_paced(decided, len(done), rate_per_s))
+                    else:
+                        promised.append(run)
             for missing in sorted(set(chosen) - {run.run_id for run in runs}):
                 _refuse(refused, Busy(), str(missing))
             if done and not instruction.dry_run:
                 self._keep(connection, done, instruction)
+        for order_id, told in self._cancel_promised(promised, instruction).items():
+            if isinstance(told, Done):
+                done.append(told)
+            else:
+                _refuse(refused, told, order_id)
         if done and not instruction.dry_run:
             self._ring(done)
         return ActedInBulk(
@@ -209,15 +226,61 @@ class Operations:
             refused=sorted(refused.values(), key=lambda each: -each.runs),
         )
 
-    def _decide(self, run: Subject, wanted: Instruction) -> Done:
+    def refund(self, tenant_id: str, order_id: str, wish: RefundWish) -> Refunding:
+        """
+        Begin to give money back.
+
+        :raises: what `sagas.wishes.refund` says
+        """
+        with self._db.begin() as connection:
+            told = wishes.refund(connection, tenant_id, order_id, wish)
+        self._doorbell.ring(Bell.CLAIM)
+        return told
+
+    def _decide(self, run: Subject, wanted: Instruction, *, of_order: bool) -> Done | None:
+        """None if the order was promised: then a run of its own must take that back."""
         saga = self._sagas.get(run.saga, run.version)
         its_shape = telling.shape(saga)
+        if wanted.act is Act.CANCEL and saga.is_follow_up and of_order:
+            return None
+        if wanted.act is Act.CANCEL and not saga.is_follow_up:
+            try:
+                return Done(wanted.act, run, allowed.cancel(run, its_shape))
+            except (allowed.PastPivot, allowed.RunEnded):
+                return None
         if wanted.act not in _AT_A_STEP:
             return Done(wanted.act, run, _PLAIN[wanted.act](run, its_shape))
         step = wanted.step or telling.step_of(self._sagas, run) or its_shape.names[0]
         if step not in saga.numbers:
             raise UnknownStep(detail=f"{saga.name} has {', '.join(saga.numbers)}.")
         return Done(wanted.act, run, _AT_A_STEP[wanted.act](run, its_shape, saga.numbers[step]), step)
+
+    def _cancel_promised(
+        self, runs: Sequence[Subject], wanted: Instruction
+    ) -> dict[str, Done | errors.UoopError]:
+        """By order id; in a transaction of its own, since it locks orders, and never runs."""
+        if not runs:
+            return {}
+        before = {run.order_id: run for run in runs}
+        with self._db.connect() as connection, connection.begin() as transaction:
+            answers = wishes.cancel(connection, list(before), who=wanted.who, why=wanted.why)
+            done = {
+                order_id: Done(
+                    wanted.act,
+                    before[order_id],
+                    search.one(connection, told.run_id, step_of=partial(telling.step_of, self._sagas))[0],
+                )
+                for order_id, told in answers.items()
+                if isinstance(told, Begun)
+            }
+            if wanted.dry_run:
+                transaction.rollback()
+            else:
+                acts.log(connection, list(done.values()), who=wanted.who, why=wanted.why)
+        refusals = {
+            order_id: told for order_id, told in answers.items() if isinstance(told, errors.UoopError)
+        }
+        return {**done, **refusals}
 
     def _keep(self, connection: Connection, done: Sequence[Done], wanted: Instruction) -> None:
         acts.keep(connection, done, who=wanted.who, why=wanted.why)
@@ -264,3 +327,7 @@ def _refuse(refused: dict[str, Refusals], error: errors.UoopError, sample: str) 
     why = str(error.data.get("detail", error.title))
     first = Refusals(code=error.code, why=why, runs=0, sample=sample)
     refused[error.code] = replace(known or first, runs=(known or first).runs + 1)
+
+
+def _numbers(saga: Saga, names: Set[str]) -> int:
+    return bits([saga.numbers[name] for name in names & saga.numbers.keys()])

@@ -1,6 +1,7 @@
 """What the steps ask of the outside, filled once by the composition root."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
@@ -15,6 +16,7 @@ class Ports:
     """
     :param delivery: every delivery partner by name, the own fleet among them
     :param partners: tariffs of those among them that the plan may choose
+    :param silence_s: how long those partners may be silent who are known to report
     :param slot_capacity: orders a restaurant takes per window when nothing else is said of it
     """
 
@@ -26,3 +28,4 @@ class Ports:
     delivery: dict[str, Provider]
     partners: tuple[Partner, ...]
     slot_capacity: int
+    silence_s: Mapping[str, float] = field(default_factory=dict)

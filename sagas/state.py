@@ -165,7 +165,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
     refused = worst.verdict in FINAL or worst.code == EXPIRED
     if not refused and not retry.gives_up(attempts, failing_s):
         wait_s = retry.wait_s(attempts, failing_s)
-        if cohort.stage <= saga.pivot_stage:  # its end is not put off by waiting
+        if cohort.stage <= saga.bounded_stage:  # its end is not put off by waiting
             wait_s = max(0.0, min(wait_s, (member.not_after - cohort.seen_at).total_seconds()))
         return _departure(
             member,
@@ -193,10 +193,11 @@ def _arrived(saga: Saga, cohort: Cohort, member: Member, *, done: int, touched: 
 def _gave_up(
     saga: Saga, cohort: Cohort, member: Member, step: int, worst: Outcome, *, done: int, touched: int
 ) -> Departure:
-    """Undone before the pivot, parked after it or when the step raised."""
+    """Undone before the pivot; parked after it, when the step raised, or may have done what cannot be undone."""
     failure = _failure(saga, step, worst)
     past_pivot = cohort.stage > saga.pivot_stage
-    if past_pivot or worst.is_unforeseen:
+    perhaps_for_good = cohort.stage > saga.bounded_stage and worst.verdict is not Verdict.REJECTED
+    if past_pivot or worst.is_unforeseen or perhaps_for_good:
         if not worst.is_unforeseen:
             failure["code"] = saga.steps[step].give_up_code
         return _departure(member, cohort, RunState.PARKED, done=done, touched=touched, failure=failure)
@@ -263,7 +264,7 @@ def _held_back(
     undone: int | None = None,
 ) -> Departure:
     """It waits for an operator; before the pivot until its time is over, when it is given up."""
-    may_end = cohort.direction is Direction.FORWARD and cohort.stage <= saga.pivot_stage
+    may_end = cohort.direction is Direction.FORWARD and cohort.stage <= saga.bounded_stage
     waiting = _departure(
         member,
         cohort,

@@ -70,6 +70,8 @@ def shape(saga: Saga) -> Shape:
         compensable=saga.compensable,
         uses=tuple(bits([saga.numbers[name] for name in step.uses]) for step in saga.steps),
         unskippable={saga.numbers[name]: reason for name, reason in why.items()},
+        is_follow_up=saga.is_follow_up,
+        abandonable=saga.abandonable,
     )
 
 
@@ -88,7 +90,7 @@ def next_of(saga: Saga, run: Subject) -> Next:
             what = "its cohort does the step" if forward else "its cohort undoes the step"
             return Next(what=what, step=name, at=None, attempt=None, attempts_at_most=None)
         case RunState.WAITING if is_paused_lane(run.lane):
-            ends = forward and run.stage <= saga.pivot_stage
+            ends = forward and run.stage <= saga.bounded_stage
             held_back = run.lane.removeprefix(PAUSED).replace(":", " ").replace(",", " or ")
             what = f"it waits until {held_back} is resumed{', or its time is over' if ends else ''}"
             at = run.due_at if ends else None

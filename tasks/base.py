@@ -27,6 +27,8 @@ class Services:
     :param send_webhooks: posts what is due to receivers, for some seconds
     :param reconcile: rebuilds a capacity ledger that was lost
     :param mend_capacity: mends where ledger and truth differ
+    :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
+    :param watch_deliveries: looks after deliveries of which nothing was reported in time
     :param maintain: makes and drops partitions
     """
 
@@ -35,6 +37,8 @@ class Services:
     sequence: Callable[[], int]
     relays: Relays
     send_webhooks: Callable[[], bool]
+    apply_reports: Callable[[], tuple[int, bool]]
+    watch_deliveries: Callable[[], int]
     reconcile: Callable[[], None]
     mend_capacity: Callable[[], None]
     maintain: Callable[[], None]

@@ -12,6 +12,7 @@ LINGER_S = 0.25
 PACE_S = 0.1
 RELAY_AT_MOST_S = 5.0
 SENDING_AT_MOST_S = 90  # its own stay, the slowest answer, and a name server that is silent
+REPORTS_AT_MOST_S = 5.0
 
 
 @shared_task(name=names.CLAIM, bind=True, base=ControlTask)
@@ -65,6 +66,26 @@ def relay(self: ControlTask, **_: object) -> None:
 def send_webhooks(self: ControlTask, **_: object) -> None:
     self.services.doorbell.answer(Bell.WEBHOOKS)
     self.services.send_webhooks()
+
+
+@shared_task(name=names.APPLY_REPORTS, bind=True, base=ControlTask)
+def apply_reports(self: ControlTask, **_: object) -> None:
+    """Apply reports until there are none, and stay for those whose orders are confirmed any moment."""
+    services = self.services
+    services.doorbell.answer(Bell.REPORTS)
+    started = time.monotonic()
+    while time.monotonic() - started < REPORTS_AT_MOST_S:
+        applied, soon = services.apply_reports()
+        if not applied and not soon:
+            return
+        if not applied:
+            time.sleep(PACE_S)
+    services.doorbell.ring(Bell.REPORTS)
+
+
+@shared_task(name=names.WATCH_DELIVERIES, bind=True, base=ControlTask)
+def watch_deliveries(self: ControlTask, **_: object) -> None:
+    self.services.watch_deliveries()
 
 
 @shared_task(name=names.RECONCILE, bind=True, base=ControlTask)

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from web import health, observation, orders, pauses, problems, runs
+from web import deliveries, health, observation, orders, pauses, problems, refunds, runs
 from web.description import pages, specification
 from web.services import Services
 from web.submissions import BODY_LIMIT_BYTES
@@ -17,6 +17,8 @@ def create_app(services: Services) -> Flask:
     api = specification.api(app)
     api.register_blueprint(orders.blueprint(services))
     api.register_blueprint(runs.blueprint(services))
+    api.register_blueprint(deliveries.blueprint(services))
+    api.register_blueprint(refunds.blueprint(services))
     api.register_blueprint(pauses.blueprint(services))
     api.register_blueprint(health.blueprint(services))
     app.register_blueprint(pages.blueprint(api))

@@ -71,7 +71,7 @@ class ActOnRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def instruction(self, act: Act, caller: Principal) -> Instruction:
         return Instruction(
             act=act,
-            who=_who(caller, self.operator),
+            who=who(caller, self.operator),
             why=self.reason,
             step=self.step,
             confirm=self.confirm,
@@ -104,7 +104,7 @@ class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             kind=kind,
             name=name,
             tenant_id=caller.tenant_id,
-            who=_who(caller, self.operator),
+            who=who(caller, self.operator),
             why=self.reason,
             for_s=self.for_s,
         )
@@ -113,7 +113,8 @@ class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause)
 
 
-def _who(caller: Principal, operator: str | None) -> str:
+def who(caller: Principal, operator: str | None) -> str:
+    """How the log of acts names who acts: by the key, and by the person if one is named."""
     return f"{caller.key_prefix}/{operator}" if operator else caller.key_prefix
 
 

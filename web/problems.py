@@ -149,6 +149,30 @@ KINDS: Mapping[str, Kind] = {
             "The run only goes forward now",
             "Retry it, or skip the step that cannot be done.",
         ),
+        Kind(
+            "run-under-way",
+            409,
+            "What a run still does for the order comes first",
+            "Come again after Retry-After seconds.",
+        ),
+        Kind(
+            "not-captured",
+            409,
+            "Nothing has been taken of this order's money",
+            "What was only authorized is set free when the order is cancelled.",
+        ),
+        Kind(
+            "refund-exceeds",
+            409,
+            "More than is left of what was taken cannot be given back",
+            "The detail says how much is left.",
+        ),
+        Kind(
+            "invalid-amount",
+            422,
+            "The amount is not one of the order's currency",
+            "The detail says what it may be.",
+        ),
         Kind("step-not-here", 409, "The run does not stand at this step", "Its story tells where it stands."),
         Kind("step-needed", 409, "The step cannot be left out", "Retry the run, or undo it."),
         Kind(
@@ -156,6 +180,24 @@ KINDS: Mapping[str, Kind] = {
             409,
             "A later step has been called with what this step had found",
             "Re-drive from that later step, or undo the run.",
+        ),
+        Kind(
+            "move-not-allowed",
+            409,
+            "The order does not move there from where it is",
+            "Orders move forward only; the detail says where it is.",
+        ),
+        Kind(
+            "not-before-pickup",
+            409,
+            "The order is not between its confirmation and its pickup",
+            "What is picked up is with its courier: speak to the partner.",
+        ),
+        Kind(
+            "run-under-way",
+            409,
+            "The order's present run has not ended",
+            "Wait until it has, or end it if it is parked.",
         ),
         Kind("invalid-act", 422, "The instruction is not valid", "The errors point at what is wrong."),
         Kind(
@@ -221,8 +263,8 @@ def register(app: Flask) -> None:
 def of_platform(error: errors.UoopError) -> Response:
     """Answer an error that the platform foresaw."""
     answer = _answer(kind_of(error), error.data)
-    if answer.status_code == 503:
-        wait_s = error.data.get("retry_after_s")
+    wait_s = error.data.get("retry_after_s")
+    if answer.status_code == 503 or wait_s is not None:
         answer.headers["Retry-After"] = str(
             math.ceil(wait_s) if isinstance(wait_s, int | float) else RETRY_AFTER_S
         )

@@ -34,7 +34,7 @@ class AcceptedOrder(msgspec.Struct, frozen=True):
 
 
 class Cancelling(msgspec.Struct, frozen=True):
-    """The order is being undone; it will be CANCELLED when that is done."""
+    """The order will be CANCELLED when all is undone; who delivers it may still keep it."""
 
     tracking_id: str
     links: OrderLinks

@@ -1,15 +1,19 @@
 """What the HTTP shells ask of the platform; the composition root fills it, tests fill it with fakes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.orders.model import Accepted, NewOrder
+from app.deliveries.model import Fate
+from app.deliveries.queries import ReportGroup, ReportView
+from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
+from sagas.delivery_desk import Marked, Rerouted, Settled
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
+from sagas.wishes import Refunding, RefundWish
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class RunDesk(Protocol):
 
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted: ...
 
+    def refund(self, tenant_id: str, order_id: str, wish: RefundWish) -> Refunding: ...
+
     def act_on_all(
         self,
         tenant_id: str,
@@ -55,6 +61,24 @@ class Switchboard(Protocol):
     def resume(self, wanted: Switch) -> Paused: ...
 
 
+class DeliveryDesk(Protocol):
+    """What operators may see of deliveries, and do to them; as `sagas.delivery_desk.DeliveryDesk` says."""
+
+    def reports(
+        self, tenant_id: str, *, fate: Fate | None, order_id: str | None, limit: int
+    ) -> list[ReportView]: ...
+
+    def parked(self, tenant_id: str) -> list[ReportGroup]: ...
+
+    def settle(
+        self, tenant_id: str, report_ids: Sequence[int], *, dismiss: bool, who: str, why: str
+    ) -> Settled: ...
+
+    def mark(self, tenant_id: str, order_id: str, status: Status, *, who: str, why: str) -> Marked: ...
+
+    def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """
@@ -72,6 +96,7 @@ class Services:
                                    before anything of a submission is read, so it only looks
     runs                           the operators' desk
     pauses                         the operators' switchboard
+    deliveries                     the operators' desk for deliveries under way
     """
 
     authenticate: Callable[[str], Principal | None]
@@ -84,3 +109,4 @@ class Services:
     shedding: Callable[[], float | None]
     runs: RunDesk
     pauses: Switchboard
+    deliveries: DeliveryDesk

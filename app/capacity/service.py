@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, text
 
 from app.capacity.ledger import Ledger
 from app.capacity.model import Hold
-from app.database import one_value, rows
+from app.database import ids, one_value, rows
 
 
 def epoch(connection: Connection) -> int:
@@ -44,6 +44,18 @@ def keep_releases(connection: Connection, holds: Sequence[Hold]) -> None:
         ),
         {"rows": _rows(holds)},
     )
+
+
+def holds_of(connection: Connection, run_ids: Sequence[int]) -> list[Hold]:
+    """The holds of these runs that were not given back."""
+    result = connection.execute(
+        text(
+            "SELECT run_id, order_id, slot, expires_at FROM capacity_holds "
+            "WHERE run_id = ANY(CAST(:ids AS bigint[])) AND released_at IS NULL"
+        ),
+        {"ids": ids(run_ids)},
+    )
+    return [Hold(row.run_id, row.order_id, row.slot, 0, row.expires_at) for row in result]
 
 
 def rebuild(engine: Engine, ledger: Ledger) -> int:

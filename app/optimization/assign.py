@@ -5,7 +5,7 @@ Each order sends one unit to a courier with room among its nearest, or to a part
 all, so that a feasible plan always exists. Without a solution each order takes its own cheapest channel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ortools.graph.python import min_cost_flow
@@ -40,9 +40,13 @@ class _Option:
 
 
 def assign(problem: Problem) -> Plan:
-    """A feasible plan for every job; jobs that nobody can deliver do not exist while there is a partner."""
+    """A feasible plan for every job that anybody can deliver; without `Job.without` every partner can."""
     fleet = _fleet_options(problem)
     options = [fleet[i] + _partner_options(job, problem.partners) for i, job in enumerate(problem.jobs)]
+    if not all(options):
+        return assign(
+            replace(problem, jobs=tuple(j for j, o in zip(problem.jobs, options, strict=True) if o))
+        )
     chosen = _solve(problem, options)
     fallback = chosen is None
     picks = chosen if chosen is not None else [min(o, key=lambda option: option.cost) for o in options]
@@ -65,6 +69,8 @@ def _fleet_options(problem: Problem) -> list[list[_Option]]:
     options: list[list[_Option]] = [[] for _ in problem.jobs]
     for i, job in enumerate(problem.jobs):
         if job.wish in ("partner", "pickup") or job.pickup is None or job.tenant_id not in by_tenant:
+            continue
+        if OWN_FLEET in job.without:
             continue
         ride = metres(job.pickup, job.dropoff)
         distances = _distances(positions[job.tenant_id], job.pickup)
@@ -93,6 +99,8 @@ def _partner_options(job: Job, partners: tuple[Partner, ...]) -> list[_Option]:
     ride_m = metres(job.pickup, job.dropoff) if job.pickup else 3000.0
     options = []
     for partner in partners:
+        if partner.name in job.without:
+            continue
         eta_s = job.prep_s + 2 * SERVICE_S + ride_m / partner.speed_m_per_s
         cost = partner.base_fee + ride_m / 1000 * partner.per_km + eta_s / 60 * MINUTE_COST
         options.append(_Option(cost, partner.name, None, eta_s))

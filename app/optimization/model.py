@@ -20,6 +20,7 @@ class Job:
 
     :param pickup: None if the kitchen's place is not known
     :param wish: the customer's channel: own_fleet, partner, pickup or None
+    :param without: channels that are not to be asked
     """
 
     run_id: int
@@ -28,6 +29,7 @@ class Job:
     dropoff: Point
     prep_s: float
     wish: str | None
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,10 @@ class Status(StrEnum):
     FAILED = "FAILED"  # refused or given up, with everything undone
 
 
+# Promised, and not in a courier's hands yet: who has the delivery may still give it back.
+CANCELLABLE = frozenset({Status.CONFIRMED, Status.PREPARING, Status.READY_FOR_PICKUP})
+
+
 @dataclass(frozen=True, slots=True)
 class NewOrder:
     """A submission that has been authenticated, parsed and found valid."""

@@ -5,19 +5,25 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from app.database import one_value
 from app.orders.model import Status
 from app.orders.views import (
+    Cancellation,
     Failure,
     OrderFilter,
     OrderPage,
     OrderSummary,
     OrderView,
     Position,
+    Refunded,
     StepView,
     TimelineEntry,
+    Wish,
 )
+from app.runs import follow_ups
 from app.runs import queries as runs
-from app.runs.model import EXPIRED, Direction, Verdict
+from app.runs.follow_ups import Past
+from app.runs.model import EXPIRED, Direction, RunState, Verdict
 from app.runs.queries import Standing, StepRecord
 
 StepNames = Callable[[str, int], Sequence[str]]
@@ -34,6 +40,16 @@ REASONS: Mapping[str, str] = {
     "cancelled": "The order was cancelled.",
     "hold-expired": "The held capacity was lost.",
 }
+REFUSALS: Mapping[str, str] = {
+    "partner-keeps-order": "The delivery partner does not give the order back.",
+    "already-picked-up": "The courier has picked the order up.",
+    "order-ended-meanwhile": "The order had ended before.",
+    "expired": "It could not be asked for in time.",
+    "cancelled": "The wish was taken back.",
+    "undone-by-operator": "The wish was taken back.",
+    "terminated": "It was given up.",
+}
+_ASKED = {"cancel": "cancellation-asked", "refund": "refund-asked"}
 _STATUS_OF = {
     (Direction.FORWARD, Verdict.DONE): "done",
     (Direction.FORWARD, Verdict.NOT_YET): "waiting",
@@ -51,8 +67,8 @@ def order(
     row = _row(connection, tenant_id, order_id)
     if row is None:
         return None
-    standing = runs.standing(connection, row.run_id) if row.run_id else None
-    story = runs.story(connection, row.run_id) if standing else []
+    later = follow_ups.of_order(connection, row.id) if row.follow_ups else []
+    standing = runs.standing(connection, later[-1].run_id if later else row.run_id) if row.run_id else None
     return OrderView(
         tracking_id=row.id,
         status=Status(row.status),
@@ -64,7 +80,11 @@ def order(
         partner=row.partner,
         channel=row.channel,
         failure=_failure(row.failure),
-        steps=_steps(story, steps(standing.saga, standing.version)) if standing else [],
+        steps=[
+            view for run in _runs(connection, row, later) for view in _steps(*_story(connection, run, steps))
+        ],
+        refunded=_refunded(connection, row) if later else None,
+        cancellation=_cancellation(row, later),
     )
 
 
@@ -114,11 +134,12 @@ def timeline(
     if row is None:
         return None
     entries = [TimelineEntry(at=row.created_at, event="accepted")]
-    standing = runs.standing(connection, row.run_id) if row.run_id else None
-    if standing:
-        names = steps(standing.saga, standing.version)
+    later = follow_ups.of_order(connection, row.id) if row.follow_ups else []
+    entries += [TimelineEntry(at=run.asked_at, event=_ASKED[run.act]) for run in later if run.act in _ASKED]
+    for standing in _runs(connection, row, later):
         attempts: dict[tuple[int, Direction], int] = {}
-        for record in runs.story(connection, standing.run_id):
+        story, names = _story(connection, standing, steps)
+        for record in story:
             place = (record.step, record.direction)
             attempts[place] = attempts.get(place, 0) + 1
             entries.append(_entry(record, names[record.step], attempts[place]))
@@ -132,6 +153,37 @@ def _row(connection: Connection, tenant_id: str, order_id: str) -> Any:
         text("SELECT * FROM uoop_orders WHERE id = :id AND tenant_id = :tenant"),
         {"id": order_id, "tenant": tenant_id},
     ).one_or_none()
+
+
+def _runs(connection: Connection, row: Any, later: Sequence[Past]) -> list[Standing]:
+    """All of the order's runs that are still kept, oldest first."""
+    ids = [row.run_id, *(run.run_id for run in later)] if row.run_id else []
+    return [found for run_id in ids if (found := runs.standing(connection, run_id))]
+
+
+def _story(
+    connection: Connection, run: Standing, steps: StepNames
+) -> tuple[Sequence[StepRecord], Sequence[str]]:
+    """A run's executions, and the names of its steps."""
+    return runs.story(connection, run.run_id), steps(run.saga, run.version)
+
+
+def _refunded(connection: Connection, row: Any) -> Refunded | None:
+    amount = one_value(
+        connection, "SELECT sum(amount)::text FROM refunds WHERE order_id = :order", {"order": row.id}
+    )
+    return amount and Refunded(amount=amount, total=str(row.total_amount), currency=row.currency)
+
+
+def _cancellation(row: Any, later: Sequence[Past]) -> Cancellation | None:
+    wish = next((run for run in reversed(later) if run.act == "cancel"), None)
+    if wish is None or row.status == Status.CANCELLED:
+        return None
+    if wish.state is not RunState.ENDED:
+        return Cancellation(state=Wish.UNDER_WAY, asked_at=wish.asked_at, code=None, reason=None)
+    code = str((wish.failure or {}).get("code"))
+    reason = REFUSALS.get(code, code)
+    return Cancellation(state=Wish.REFUSED, asked_at=wish.asked_at, code=code, reason=reason)
 
 
 def _stage(standing: Standing | None, stages: StageNames) -> str | None:

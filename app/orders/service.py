@@ -67,3 +67,44 @@ def fail(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -
             "cancelled": Status.CANCELLED,
         },
     )
+
+
+def cancel(connection: Connection, order_ids: Sequence[str]) -> None:
+    """Promised orders become CANCELLED, all that was done for them having been taken back; others stay as they are."""
+    connection.execute(
+        text("""
+            WITH changed AS (
+                UPDATE uoop_orders SET status = 'CANCELLED', version = version + 1, updated_at = clock_timestamp(),
+                    failure = '{"code": "cancelled", "step": null, "compensated": true}'
+                WHERE id = ANY(:ids) AND status NOT IN ('CANCELLED', 'FAILED')
+                RETURNING id, tenant_id, version, created_at
+            )
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            SELECT tenant_id, id, version, 'order.cancelled', json_build_object('status', 'CANCELLED',
+                'code', 'cancelled', 'compensated', true, 'accepted_at', created_at) FROM changed
+        """),
+        {"ids": sorted(order_ids)},
+    )
+
+
+def refuse_cancellation(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -> None:
+    """
+    Tell that promised orders stay as they are, though they were to be cancelled.
+
+    :param failures: by the id of the run that was to cancel; with `code`
+    """
+    connection.execute(
+        text("""
+            WITH changed AS (
+                UPDATE uoop_orders o SET version = o.version + 1
+                FROM json_to_recordset(CAST(:rows AS json)) AS f(run_id bigint, code text)
+                JOIN runs r ON r.id = f.run_id
+                WHERE o.id = r.order_id AND o.status NOT IN ('CANCELLED', 'FAILED')
+                RETURNING o.id, o.tenant_id, o.version, o.status, f.code
+            )
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            SELECT tenant_id, id, version, 'order.cancellation-refused',
+                json_build_object('status', status, 'code', code) FROM changed
+        """),
+        {"rows": rows([{"run_id": run_id, "code": f["code"]} for run_id, f in failures.items()])},
+    )

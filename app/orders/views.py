@@ -5,6 +5,7 @@ Times are aware, in UTC. Field names are the names in JSON.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from app.orders.document import Moment
 from app.orders.model import Status
@@ -32,6 +33,32 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refunded:
+    """Money given back to the customer so far, of the order's total."""
+
+    amount: str
+    total: str
+    currency: str
+
+
+class Wish(StrEnum):
+    """What has become of a wish."""
+
+    UNDER_WAY = "under-way"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """The latest wish to cancel the order after it was promised, as long as it is not cancelled."""
+
+    state: Wish
+    asked_at: Moment
+    code: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderView:
     """One order: where it stands and how it came there."""
 
@@ -46,6 +73,8 @@ class OrderView:
     channel: str | None
     failure: Failure | None
     steps: list[StepView]
+    refunded: Refunded | None = None
+    cancellation: Cancellation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

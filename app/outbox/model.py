@@ -16,8 +16,16 @@ class EventType(StrEnum):
 
     ACCEPTED = "order.accepted"
     CONFIRMED = "order.confirmed"
+    PREPARING = "order.preparing"
+    READY_FOR_PICKUP = "order.ready-for-pickup"
+    PICKED_UP = "order.picked-up"
+    IN_TRANSIT = "order.in-transit"
+    DELIVERED = "order.delivered"
+    REROUTED = "order.rerouted"
     FAILED = "order.failed"
     CANCELLED = "order.cancelled"
+    CANCELLATION_REFUSED = "order.cancellation-refused"  # it stays as it was
+    REFUNDED = "order.refunded"
     WEBHOOK_DISABLED = "webhook.disabled"
     WEBHOOK_TEST = "webhook.test"  # sent to one webhook on demand, and in no log
     WITHHELD = "event.withheld"  # stands where a sink refused an event, which is now among its dead letters

@@ -23,6 +23,7 @@ class _Outcome(msgspec.Struct, frozen=True):
     status: str
     reference: str | None = None
     reason: str | None = None
+    state: str | None = None
 
 
 class _Outcomes(msgspec.Struct, frozen=True):
@@ -105,7 +106,7 @@ def _of_outcome(verb: Verb, outcome: _Outcome) -> Answer:
     verdict = _VERDICTS[verb].get(outcome.status)
     if verdict is None:
         return Answer(outcome.key, Verdict.IN_DOUBT, reason="unreadable answer")
-    return Answer(outcome.key, verdict, outcome.reference, outcome.reason)
+    return Answer(outcome.key, verdict, outcome.reference, outcome.reason, outcome.state)
 
 
 def _other_answer(key: str) -> Answer:

@@ -21,7 +21,8 @@ class Resource(StrEnum):
     """What a provider can be asked to make, and to undo."""
 
     AUTHORIZATIONS = "authorizations"  # payment: undo voids
-    CAPTURES = "captures"  # payment: undo refunds
+    CAPTURES = "captures"  # payment: undo gives all of it back
+    REFUNDS = "refunds"  # payment: part of a capture or all of it, never undone
     PLACEMENTS = "placements"  # restaurant: undo withdraws
     DISPATCHES = "dispatches"  # delivery: undo recalls
 
@@ -48,12 +49,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One item's verdict; `reference` is the other side's own name for the effect."""
+    """
+    One item's verdict.
+
+    :param reference: the other side's own name for the effect
+    :param state: how far it has come with what it was asked for, in its own words; find only
+    """
 
     key: str
     verdict: Verdict
     reference: str | None = None
     reason: str | None = None
+    state: str | None = None
 
 
 class Provider(Protocol):

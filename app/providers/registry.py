@@ -29,8 +29,10 @@ class ProvidersFileError(ValueError):
 
 class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    One provider as declared. Fees, in the order's currency, and speed matter for delivery only.
+    One provider as declared. Fees, in the order's currency, speed and reports matter for delivery only.
 
+    :param reports: whether it tells how its deliveries go on, so that silence means something
+    :param silence_s: how long after the promised time, or after the last report, nothing is made of its silence
     :param concurrency: requests in flight to it at once, over all processes; None is no limit
     """
 
@@ -43,6 +45,8 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     per_km: Decimal = Decimal(0)
     speed_m_per_min: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 300.0
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    reports: bool = False
+    silence_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 900.0
 
     def __repr__(self) -> str:
         return f"ProviderConfig(name={self.name!r}, kind={self.kind.value!r}, url={self.url!r})"

@@ -1,6 +1,6 @@
 """Operators' acts on runs: the run locked, changed and written into the log of acts, in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class RunNotFound(errors.NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One act on one run. `step`: the name of the step that it names."""
+    """One act: how the order's run stood and stands, or the new one that it began. `step`: the one that it names."""
 
     act: Act
     before: Subject
@@ -80,6 +80,11 @@ def keep(connection: Connection, done: Sequence[Done], *, who: str, why: str) ->
         text("UPDATE runs SET cancel_requested = true WHERE id = ANY(CAST(:ids AS bigint[]))"),
         {"ids": ids(flagged)},
     )
+    log(connection, done, who=who, why=why)
+
+
+def log(connection: Connection, done: Sequence[Done], *, who: str, why: str) -> None:
+    """Write that it was done, of the runs as they are afterwards."""
     connection.execute(
         text("""
             INSERT INTO ops_acts (tenant_id, run_id, order_id, act, step, who, why, before, after)
@@ -88,6 +93,20 @@ def keep(connection: Connection, done: Sequence[Done], *, who: str, why: str) ->
                 act text, step text, before jsonb, after jsonb)
         """),
         {"rows": rows([_logged(one) for one in done]), "who": who, "why": why},
+    )
+
+
+def keep_begun(
+    connection: Connection, run_id: int, act: str, *, who: str, why: str, before: Mapping[str, Any]
+) -> None:
+    """Write that an operator has begun a follow-up run; `before` tells how its order stood."""
+    connection.execute(
+        text("""
+            INSERT INTO ops_acts (tenant_id, run_id, order_id, act, who, why, before, after)
+            SELECT tenant_id, id, order_id, :act, :who, :why, CAST(:before AS jsonb),
+                jsonb_build_object('run_id', id::text, 'saga', saga) FROM runs WHERE id = :id
+        """),
+        {"id": run_id, "act": act, "who": who, "why": why, "before": rows(before)},
     )
 
 
@@ -132,7 +151,7 @@ def _written(run: Subject) -> dict[str, Any]:
 def _logged(one: Done) -> dict[str, Any]:
     return {
         "tenant_id": one.before.tenant_id,
-        "run_id": one.before.run_id,
+        "run_id": one.after.run_id,
         "order_id": one.before.order_id,
         "act": one.act,
         "step": one.step,

@@ -9,6 +9,8 @@ compensate   before the pivot   -              before the pivot       -
 cancel       before its gate    sets a flag    before its gate        -
 terminate    not yet promised   -              not yet promised       -
 
+Of a follow-up, a run on an order that was promised before, "promised" means that its own pivot has happened; one
+that has left its order without a partner may be ended even then, so that another run can take the order up.
 A travelling run is moved by its cohort only; it waits again, or ends, within seconds.
 """
 
@@ -77,6 +79,8 @@ class Shape:
     :param compensable: bit set of the steps that can be undone
     :param uses: by step, bit set of the earlier steps on whose outcome it builds
     :param unskippable: by step, why it cannot be left out
+    :param is_follow_up: whether its runs act on orders that were promised before
+    :param abandonable: whether a run may be ended as it is past its pivot too
     """
 
     names: tuple[str, ...]
@@ -85,6 +89,8 @@ class Shape:
     compensable: int
     uses: tuple[int, ...]
     unskippable: Mapping[int, str]
+    is_follow_up: bool = False
+    abandonable: bool = False
 
     def stage_of(self, step: int) -> int:
         return next(n for n, steps in enumerate(self.stages) if steps >> step & 1)
@@ -206,7 +212,8 @@ def compensate(run: Subject, shape: Shape) -> Subject:
     :raises RunTravelling, RunEnded, BeingUndone, PastPivot:
     """
     _forward_at_rest(run)
-    if _promised(run, shape) or (run.gated and run.state is RunState.WAITING):
+    for_good = not shape.stages[shape.pivot_stage] & shape.compensable
+    if _promised(run, shape) or (run.gated and (for_good or run.state is RunState.WAITING)):
         raise PastPivot(
             detail=f"{shape.first_of(shape.pivot_stage)} has been called, or the promise is given."
         )
@@ -237,7 +244,8 @@ def terminate(run: Subject, shape: Shape) -> Subject:
     :raises RunTravelling, RunEnded, PastPivot:
     """
     _at_rest(run)
-    if run.order_status is not Status.PENDING:
+    promised = _promised(run, shape) if shape.is_follow_up else run.order_status is not Status.PENDING
+    if promised and not shape.abandonable:
         raise PastPivot(detail=f"The order is {run.order_status}: skip the step that cannot be done.")
     failure = {**_reason("terminated", run, shape), "compensated": False}
     return replace(run, state=RunState.ENDED, failure=failure)

@@ -70,11 +70,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class MoneySteps:
-    """Bit set of the steps of one saga that hold a customer's money."""
+    """Bit sets of the steps of one saga that hold a customer's money, and of those that give it back."""
 
     saga: str
     version: int
     bits: int
+    back: int
 
 
 StepOf = Callable[[Subject], str | None]
@@ -223,22 +224,30 @@ def parked(connection: Connection, tenant_id: str | None, money: Sequence[MoneyS
         text(f"""
             WITH parked AS (
                 SELECT r.id, r.order_id, r.saga, {_PARKED_STEP} AS step, {_PARKED_CODE} AS code, r.updated_at,
-                    o.currency, o.total_amount, r.done & ~r.undone & m.bits <> 0 AS held,
+                    o.currency, coalesce(CAST(f.asked ->> 'amount' AS numeric), o.total_amount
+                        - coalesce((SELECT sum(amount) FROM refunds x WHERE x.order_id = o.id), 0)) AS amount,
+                    -- who looks for another partner has the money of the order
+                    r.done & ~r.undone & m.bits <> 0 OR coalesce(r.id = o.rerouting, false) AS held,
                     r.touched & ~r.undone & m.bits <> 0 AS perhaps,
-                    EXISTS (SELECT FROM capacity_holds h WHERE h.run_id = r.id AND h.released_at IS NULL) AS place
+                    r.touched & ~r.done & m.back <> 0 AS owed,
+                    EXISTS (SELECT FROM capacity_holds h WHERE h.released_at IS NULL
+                        AND h.run_id = CASE WHEN r.id = o.rerouting THEN o.run_id ELSE r.id END) AS place
                 FROM runs r JOIN uoop_orders o ON o.id = r.order_id
-                LEFT JOIN json_to_recordset(CAST(:money AS json)) AS m(saga text, version smallint, bits integer)
+                LEFT JOIN follow_ups f ON f.run_id = r.id
+                LEFT JOIN json_to_recordset(CAST(:money AS json))
+                    AS m(saga text, version smallint, bits integer, back integer)
                     ON (m.saga, m.version) = (r.saga, r.version)
                 WHERE r.state = 'p' {of_tenant}
             ), sums AS (
-                SELECT saga, step, code, currency, coalesce(sum(total_amount) FILTER (WHERE held), 0) AS held,
-                    coalesce(sum(total_amount) FILTER (WHERE perhaps AND NOT held), 0) AS in_doubt
-                FROM parked WHERE held OR perhaps GROUP BY 1, 2, 3, 4
+                SELECT saga, step, code, currency, coalesce(sum(amount) FILTER (WHERE held), 0) AS held,
+                    coalesce(sum(amount) FILTER (WHERE perhaps AND NOT held), 0) AS in_doubt,
+                    coalesce(sum(amount) FILTER (WHERE owed), 0) AS owed
+                FROM parked WHERE held OR perhaps OR owed GROUP BY 1, 2, 3, 4
             )
             SELECT saga, step, code, count(*) AS runs, min(updated_at) AS first_seen, max(updated_at) AS last_seen,
                 (array_agg(order_id ORDER BY id DESC))[1] AS sample, count(*) FILTER (WHERE place) AS holds,
                 (SELECT coalesce(json_agg(json_build_object('currency', s.currency, 'held', s.held::text,
-                    'in_doubt', s.in_doubt::text) ORDER BY s.currency), '[]') FROM sums s
+                    'in_doubt', s.in_doubt::text, 'owed', s.owed::text) ORDER BY s.currency), '[]') FROM sums s
                     WHERE (s.saga, s.step, s.code) IS NOT DISTINCT FROM (p.saga, p.step, p.code)) AS money
             FROM parked p GROUP BY saga, step, code ORDER BY count(*) DESC, saga, step, code
         """),

@@ -195,11 +195,15 @@ class RunTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """Amounts of one currency: authorized or captured for sure, and perhaps (the answer was lost or bad)."""
+    """
+    Amounts of one currency: authorized or captured for sure, perhaps (the answer was lost or bad), and to be given
+    back.
+    """
 
     currency: str | None
     held: str
     in_doubt: str
+    owed: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app import errors
-from infra.cli import audit, demo, events, orders, pauses, replay, runs, sagas, stack
+from infra.cli import audit, deliveries, demo, events, orders, pauses, replay, runs, sagas, stack
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
@@ -21,6 +21,7 @@ replay.register(app)
 orders.register(app)
 runs.register(app)
 pauses.register(app)
+deliveries.register(app)
 audit.register(app)
 events.register(app)
 sagas.register(app)

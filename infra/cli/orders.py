@@ -1,10 +1,12 @@
-"""submit, status, trace: single orders."""
+"""submit, status, trace, cancel, refund: single orders."""
 
+import getpass
 import json
 import re
 import sys
 import time
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -12,7 +14,8 @@ from rich.console import Console
 from sqlalchemy import Connection
 
 from app import database, errors
-from app.runs import search
+from app.orders.views import Wish
+from app.runs import follow_ups, search
 from app.runs.acts import RunNotFound
 from app.runs.views import RunTrace
 from infra import running
@@ -50,7 +53,7 @@ class NoRun(errors.NotFound):
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (submit, status, trace):
+    for command in (submit, status, trace, cancel, refund):
         app.command()(command)
 
 
@@ -78,7 +81,7 @@ def status(
         shown = json.dumps(order, indent=2) if not watch else _line(order)
         if shown != last:
             print(shown, flush=True)
-        if not watch or order["status"] not in _UNDER_WAY:
+        if not watch or _settled(order):
             return
         last = shown
         time.sleep(WATCH_EVERY_S)
@@ -88,7 +91,7 @@ def trace(
     order_id: _Id,
     as_json: Annotated[bool, typer.Option("--json", help="As the API gives it, for programs.")] = False,
 ) -> None:
-    """Draw an order's run on a line of time: steps, waits between them, and what was undone."""
+    """Draw an order's runs, each on a line of time: steps, waits between them, and what was undone."""
     settings = running.connected(Settings.load())
     engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
     try:
@@ -96,15 +99,19 @@ def trace(
     finally:
         engine.dispose()
     if as_json:
-        print(msgspec.json.encode(told).decode())
-    else:
-        Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH).print(picture.of(told))
+        print(msgspec.json.encode(told[-1]).decode())
+        return
+    console = Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH)
+    for n, run in enumerate(told):
+        console.print(*([""] if n else []), picture.of(run), sep="\n")
 
 
-def _traced(connection: Connection, order_id: str) -> RunTrace:
-    """Whichever tenant's it is: who may read Postgres may read this."""
+def _traced(connection: Connection, order_id: str) -> list[RunTrace]:
+    """All of the order's runs, or the one of that id; whichever tenant's: who may read Postgres may read this."""
     try:
-        return telling.trace(connection, SAGAS, search.resolve(connection, None, order_id))
+        present = search.resolve(connection, None, order_id)
+        runs = follow_ups.runs_of(connection, order_id) or [present]
+        return [telling.trace(connection, SAGAS, run_id) for run_id in runs]
     except RunNotFound:
         asked = {"id": order_id}
         if database.one_value(connection, "SELECT 1 FROM uoop_orders WHERE id = :id", asked) is None:
@@ -112,25 +119,62 @@ def _traced(connection: Connection, order_id: str) -> RunTrace:
         raise NoRun(order_id=order_id) from None
 
 
+def cancel(order_id: _Id) -> None:
+    """Wish an order cancelled; once it was promised, its delivery partner must give it back."""
+    _of_order(order_id, lambda: _client().cancel(order_id))
+    print(f"asked for: uoop status --watch {order_id}")
+
+
+def refund(
+    order_id: _Id,
+    why: Annotated[str, typer.Option("--why", help="Kept with the refund.")],
+    amount: Annotated[
+        str | None, typer.Option("--amount", help="In the order's currency; without it, all that is left.")
+    ] = None,
+) -> None:
+    """Give money back of what was captured."""
+    wish = {"reason": why, "operator": getpass.getuser(), **({} if amount is None else {"amount": amount})}
+    key = f"refund-{time.time_ns():x}"
+    told = _of_order(order_id, lambda: _client().refund(order_id, wish, key=key))
+    print(f"{told['amount']} {told['currency']} are given back, {told['remaining']} are left")
+    print(f"asked for: uoop runs show {told['run_id']}")
+
+
 def _client() -> Client:
     return Client.of(running.connected(Settings.load()))
 
 
 def _order(client: Client, order_id: str) -> dict[str, object]:
+    order: dict[str, object] = _of_order(order_id, lambda: client.order(order_id))
+    return order
+
+
+def _of_order(order_id: str, ask: Callable[[], Any]) -> Any:
+    """:raises NoSuchOrder: if the API does not know it"""
     if not _TRACKING_ID.fullmatch(order_id):
         raise NoSuchOrder(order_id=order_id)
     try:
-        order: dict[str, object] = client.order(order_id)
+        return ask()
     except Refused as error:
         if error.data["status"] == 404:
             raise NoSuchOrder(order_id=order_id) from None
         raise
-    return order
+
+
+def _settled(order: dict[str, object]) -> bool:
+    cancellation = order["cancellation"]
+    under_way = isinstance(cancellation, dict) and cancellation["state"] == Wish.UNDER_WAY
+    return order["status"] not in _UNDER_WAY and not under_way
 
 
 def _line(order: dict[str, object]) -> str:
     parts = [order["status"], order["stage"], order["partner"] and f"partner {order['partner']}"]
-    failure = order["failure"]
+    failure, cancellation, refunded = order["failure"], order["cancellation"], order["refunded"]
     if isinstance(failure, dict):
         parts.append(failure["reason"])
+    if isinstance(cancellation, dict):
+        parts.append(f"cancellation {cancellation['state']}")
+        parts.append(cancellation["reason"])
+    if isinstance(refunded, dict):
+        parts.append("{amount} of {total} {currency} given back".format_map(refunded))
     return "  ".join(str(part) for part in parts if part)

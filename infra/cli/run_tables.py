@@ -12,10 +12,13 @@ Document = Mapping[str, Any]
 
 def runs(found: Sequence[Document]) -> RenderableType:
     """A list of runs, a line each."""
-    table = _table("tracking id", "state", "step", "code", "try", "order", "customer", "partner", "updated")
+    table = _table(
+        "tracking id", "saga", "state", "step", "code", "try", "order", "customer", "partner", "updated"
+    )
     for run in found:
         table.add_row(
             run["tracking_id"],
+            run["saga"],
             _state(run),
             run["step"] or "",
             run["code"] or "",
@@ -136,6 +139,31 @@ def acted_in_bulk(told: Document) -> RenderableType:
     return Text("\n".join(lines))
 
 
+def reports(found: Sequence[Document]) -> RenderableType:
+    """What was reported of deliveries, a line each."""
+    table = _table("report", "at", "tracking id", "what", "by", "fate", "reason")
+    for each in found:
+        table.add_row(
+            each["report_id"],
+            _moment(each["at"]),
+            each["tracking_id"],
+            each["what"],
+            f"{each['reporter']} {each['by']}",
+            each["fate"],
+            each["reason"] or "",
+        )
+    return table
+
+
+def parked_reports(groups: Sequence[Document]) -> RenderableType:
+    """Reports that wait for a person."""
+    table = _table("reports", "reason", "by", "sample")
+    for group in groups:
+        by = f"{group['reporter']} {group['by']}"
+        table.add_row(str(group["reports"]), group["reason"], by, group["sample"])
+    return table
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for column in columns:
@@ -150,7 +178,8 @@ def _state(run: Document) -> str:
 
 def _money(each: Document) -> str:
     doubt = f" ({each['in_doubt']} in doubt)" if float(each["in_doubt"]) else ""
-    return f"{each['held']} {each['currency'] or ''}{doubt}".strip()
+    owed = f" ({each['owed']} to be given back)" if float(each["owed"]) else ""
+    return f"{each['held']} {each['currency'] or ''}{doubt}{owed}".strip()
 
 
 def _next(told: Document) -> str:

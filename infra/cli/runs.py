@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_runs)
     group.command()(show)
     group.command()(parked)
+    group.command()(reroute)
     for act in Act:
         group.command(act.value, help=_HELP[act])(_command(act))
     app.add_typer(group, name="runs")
@@ -70,13 +71,14 @@ def list_runs(
     external: _External = None,
     saga: _Saga = None,
     older_than: _Older = None,
+    order: Annotated[str | None, typer.Option("--order", metavar="ID", help="All runs of one order.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100)] = 50,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where a list has ended.")] = None,
     as_json: _Json = False,
 ) -> None:
     """List runs, newest first."""
     wanted = _filter(state, at, code, customer, partner, external, saga, older_than)
-    more: dict[str, object] = {} if cursor is None else {"cursor": cursor}
+    more = {name: value for name, value in (("cursor", cursor), ("tracking_id", order)) if value is not None}
     told = desk_client().runs({**wanted, "limit": limit, **more})
     show_told(told, run_tables.runs(told["runs"]), as_json=as_json)
     if told["next_cursor"] and not as_json:
@@ -99,6 +101,16 @@ def parked(as_json: _Json = False) -> None:
     if paused:
         shown += ["", run_tables.paused(paused)]
     show_told({**told, "pauses": paused}, Group(*shown), as_json=as_json)
+
+
+def reroute(
+    order: Annotated[str, typer.Argument(metavar="ID", help="Tracking id.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log of acts.")],
+    as_json: _Json = False,
+) -> None:
+    """Give an order to another partner, before it is picked up."""
+    told = desk_client().reroute_order(order, {"reason": reason, "operator": getpass.getuser()})
+    show_told(told, f"run {told['run_id']} finds {told['tracking_id']} another partner", as_json=as_json)
 
 
 def _command(act: Act) -> Callable[..., None]:

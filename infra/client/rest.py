@@ -14,6 +14,8 @@ from infra.settings import Settings
 
 RUNS = "/v1/ops/runs"
 PAUSES = "/v1/ops/pauses"
+REPORTS = "/v1/ops/reports"
+OPS_ORDERS = "/v1/ops/orders"
 ASK_WITHIN_S = 15.0
 GIVE_UP_AFTER_S = 60.0
 AGAIN_AFTER_S = 0.5
@@ -80,6 +82,16 @@ class Client:
     def order(self, tracking_id: str) -> Any:
         return self._ask("GET", f"/v1/orders/{tracking_id}")
 
+    def cancel(self, tracking_id: str) -> Any:
+        """Wish an order cancelled; told again it stays one wish."""
+        return self._ask("POST", f"/v1/orders/{quote(tracking_id, safe='')}/cancel")
+
+    def refund(self, tracking_id: str, wish: Mapping[str, object], *, key: str) -> Any:
+        """Give money back; sent again with the same key, it stays one refund. Needs a key of scope ops."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        path = f"/v1/ops/orders/{quote(tracking_id, safe='')}/refund"
+        return self._ask("POST", path, json.dumps(wish).encode(), headers)
+
     def runs(self, wanted: Mapping[str, object]) -> Any:
         """Runs that fit, newest first; needs a key of scope ops, as all that follows."""
         return self._ask("GET", f"{RUNS}?{urlencode(wanted)}")
@@ -106,6 +118,25 @@ class Client:
     def switch(self, kind: str, name: str, act: str, instruction: Mapping[str, object]) -> Any:
         """Pause or resume; needs a key of scope admin."""
         return self._tell(f"{PAUSES}/{kind}/{quote(name, safe='')}/{act}", instruction)
+
+    def reports(self, wanted: Mapping[str, object]) -> Any:
+        """What was reported of deliveries, newest first."""
+        return self._ask("GET", f"{REPORTS}?{urlencode(wanted)}")
+
+    def parked_reports(self) -> Any:
+        return self._ask("GET", f"{REPORTS}/parked")
+
+    def settle_reports(self, instruction: Mapping[str, object]) -> Any:
+        """Take parked reports up again, or leave them alone for good."""
+        return self._tell(f"{REPORTS}/settle", instruction)
+
+    def mark_order(self, order_id: str, instruction: Mapping[str, object]) -> Any:
+        """Move an order by hand."""
+        return self._tell(f"{OPS_ORDERS}/{quote(order_id, safe='')}/reports", instruction)
+
+    def reroute_order(self, order_id: str, instruction: Mapping[str, object]) -> Any:
+        """Give an order to another partner."""
+        return self._tell(f"{OPS_ORDERS}/{quote(order_id, safe='')}/reroute", instruction)
 
     def _tell(self, path: str, document: Mapping[str, object]) -> Any:
         return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})

@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-_REMEMBERED = 100_000
+REMEMBERED = 100_000
 _DEFAULT_SECONDS = 30.0
 
 
@@ -109,7 +109,7 @@ class Magic:
         if use in self._spent:
             return False
         self._spent[use] = None
-        if len(self._spent) > _REMEMBERED:
+        if len(self._spent) > REMEMBERED:
             self._spent.popitem(last=False)
         return True
 

@@ -20,7 +20,7 @@ Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
 T = TypeVar("T")
 
 RESOURCES = {
-    Kind.PAYMENT: (Resource.AUTHORIZATIONS, Resource.CAPTURES),
+    Kind.PAYMENT: (Resource.AUTHORIZATIONS, Resource.CAPTURES, Resource.REFUNDS),
     Kind.RESTAURANT: (Resource.PLACEMENTS,),
     Kind.DELIVERY: (Resource.DISPATCHES,),
 }
@@ -42,6 +42,10 @@ class Authorization(Item, frozen=True, kw_only=True):
 
 class Capture(Authorization, frozen=True, kw_only=True):
     authorization: Key
+
+
+class Refund(Authorization, frozen=True, kw_only=True):
+    capture: Key
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -67,15 +71,23 @@ AskedInBulk = _InBulk[Asked]
 BULK_TYPES: dict[Resource, type[_InBulk[Any]]] = {
     Resource.AUTHORIZATIONS: _InBulk[Authorization],
     Resource.CAPTURES: _InBulk[Capture],
+    Resource.REFUNDS: _InBulk[Refund],
     Resource.PLACEMENTS: _InBulk[Item],
     Resource.DISPATCHES: _InBulk[Item],
 }
 ITEM_TYPES: dict[Resource, type[Item]] = {
     Resource.AUTHORIZATIONS: Authorization,
     Resource.CAPTURES: Capture,
+    Resource.REFUNDS: Refund,
     Resource.PLACEMENTS: Item,
     Resource.DISPATCHES: Item,
 }
+
+
+# What an effect is taken from, and what may be taken from it.
+_BELOW = {Resource.CAPTURES: Resource.AUTHORIZATIONS, Resource.REFUNDS: Resource.CAPTURES}
+_ABOVE = {below: above for above, below in _BELOW.items()}
+_KEPT = {Resource.AUTHORIZATIONS: "captured", Resource.CAPTURES: "refunded"}
 
 
 class Effects:
@@ -89,9 +101,9 @@ class Effects:
         self._resource = resource
         self._clock = clock
         self._place = ledger.place(provider, resource)
-        payment = resource in RESOURCES[Kind.PAYMENT]
-        self._authorizations = ledger.place(provider, Resource.AUTHORIZATIONS) if payment else 0
-        self._captures = ledger.place(provider, Resource.CAPTURES) if payment else 0
+        below, above = _BELOW.get(resource), _ABOVE.get(resource)
+        self._below = ledger.place(provider, below) if below else 0
+        self._above = ledger.place(provider, above) if above else 0
 
     @property
     def last_seq(self) -> int:
@@ -102,7 +114,8 @@ class Effects:
         now = self._clock()
         at, seq = _rfc3339(now), self._ledger.last_seq
         known = self._ledger.known(self._place, [item.key for item in items])
-        authorizations = self._known_authorizations(items)
+        founded_on = self._known_below(items)
+        taken = self._taken_below(items)
         lines, outcomes = list[Line](), list[Outcome]()
         for item in items:
             before = known.get(item.key)
@@ -111,29 +124,29 @@ class Effects:
                 continue
             reason = (
                 "declined" if item.key in refused else "too-late" if item.not_after <= now else None
-            ) or _uncovered(item, authorizations)
+            ) or _uncovered(item, founded_on, taken)
             if reason is not None:
                 outcomes.append(Outcome(item.key, "refused", reason=reason))
                 continue
             line = self._line(seq + len(lines) + 1, item, at)
             lines.append(line)
             known[item.key] = Known(line, undone=False)
+            if isinstance(item, Refund):
+                taken[item.capture] = taken.get(item.capture, Decimal(0)) + Decimal(item.amount)
             outcomes.append(Outcome(item.key, "done", self._reference(line)))
         self._ledger.record(lines)
         return outcomes
 
     def undo(self, keys: Sequence[str]) -> list[Outcome]:
-        """Undo what was done, and see to it that what was not can never be; a captured payment stays."""
+        """Undo what was done, and see to it that what was not can never be; what others were taken from stays."""
         at, seq = _rfc3339(self._clock()), self._ledger.last_seq
         known = self._ledger.known(self._place, keys)
-        captured = set[str]()
-        if self._resource is Resource.AUTHORIZATIONS:
-            captured = self._ledger.captured(self._captures, keys)
+        used = self._ledger.taken(self._above, keys).keys() if self._above else frozenset()
         lines, outcomes = list[Line](), list[Outcome]()
         for key in keys:
             before = known.get(key)
-            if key in captured:
-                outcomes.append(Outcome(key, "refused", reason="captured"))
+            if key in used:
+                outcomes.append(Outcome(key, "refused", reason=_KEPT[self._resource]))
                 continue
             if before is None or not before.undone:
                 line = self._undoing(seq + len(lines) + 1, key, before, at)
@@ -158,9 +171,14 @@ class Effects:
         reference = self._reference(known.done) if known.done else None
         return Outcome(key, "undone" if known.undone else "done", reference)
 
-    def _known_authorizations(self, items: Sequence[Item]) -> dict[str, Known]:
-        keys = [item.authorization for item in items if isinstance(item, Capture)]
-        return self._ledger.known(self._authorizations, keys) if keys else {}
+    def _known_below(self, items: Sequence[Item]) -> dict[str, Known]:
+        keys = [key for item in items if (key := _founded_on(item))]
+        return self._ledger.known(self._below, keys) if keys else {}
+
+    def _taken_below(self, items: Sequence[Item]) -> dict[str, Decimal]:
+        """What was refunded of each capture; captures of one authorization are not added up."""
+        keys = [item.capture for item in items if isinstance(item, Refund)]
+        return self._ledger.taken(self._place, keys) if keys else {}
 
     def _line(self, seq: int, item: Item, at: str) -> Line:
         paid = item if isinstance(item, Authorization) else None
@@ -173,7 +191,7 @@ class Effects:
             at,
             paid.amount if paid else None,
             paid.currency if paid else None,
-            item.authorization if isinstance(item, Capture) else None,
+            _founded_on(item),
         )
 
     def _undoing(self, seq: int, key: str, before: Known | None, at: str) -> Line:
@@ -187,16 +205,33 @@ class Effects:
         return f"{self._provider}-{line.seq}"
 
 
-def _uncovered(item: Item, authorizations: dict[str, Known]) -> str | None:
-    """Why a capture has no money to take; captures of one authorization are not added up."""
-    if not isinstance(item, Capture):
+def _founded_on(item: Item) -> str | None:
+    """The key of what a payment is taken from."""
+    return (
+        item.authorization
+        if isinstance(item, Capture)
+        else item.capture
+        if isinstance(item, Refund)
+        else None
+    )
+
+
+def _uncovered(item: Item, below: dict[str, Known], taken: dict[str, Decimal]) -> str | None:
+    """Why a capture has no money to take, or a refund none to give back."""
+    key = _founded_on(item)
+    if key is None or not isinstance(item, Authorization):
         return None
-    known = authorizations.get(item.authorization)
+    known = below.get(key)
+    missing, exceeds = (
+        ("not-captured", "exceeds-capture")
+        if isinstance(item, Refund)
+        else ("not-authorized", "exceeds-authorization")
+    )
     if known is None or known.done is None or known.undone:
-        return "not-authorized"
-    authorized = known.done
-    covers = authorized.currency == item.currency and Decimal(authorized.amount or 0) >= Decimal(item.amount)
-    return None if covers else "exceeds-authorization"
+        return missing
+    left = Decimal(known.done.amount or 0) - taken.get(key, Decimal(0))
+    covers = known.done.currency == item.currency and left >= Decimal(item.amount)
+    return None if covers else exceeds
 
 
 def _rfc3339(moment: datetime) -> str:

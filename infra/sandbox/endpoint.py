@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from app.providers.port import Resource
 from app.providers.registry import ProviderConfig
-from infra.sandbox.behavior import Behavior, Control, Magic, Name
+from infra.sandbox.behavior import REMEMBERED, Behavior, Control, Magic, Name
 from infra.sandbox.effects import BULK_TYPES, ITEM_TYPES, Asked, AskedInBulk, Effects, Item, Outcome
 from infra.sandbox.http import NoAnswer, Reply, Response
 
@@ -33,6 +34,7 @@ class Endpoint:
         self._place = f"{config.name}/{resource}"
         self._targets = frozenset({config.name, config.kind.value, resource.value, "all"})
         self._item_type = ITEM_TYPES[resource]
+        self._kept: OrderedDict[str, None] = OrderedDict()
         self._read_items = msgspec.json.Decoder(BULK_TYPES[resource])
 
     def single(self, method: str, key: str, body: bytes) -> Reply | Awaitable[Reply]:
@@ -46,6 +48,9 @@ class Endpoint:
             magic = self._magic_of(item)
             if magic and magic.behavior is Name.REFUSE:
                 return self._done_single(item, frozenset({key}))
+            if magic and magic.behavior is Name.KEEP:
+                self._keep(key)
+                magic = None
             return _behave(call or magic, lambda: self._done_single(item, refused))
         asked = msgspec.convert({"key": key}, Asked)
         answer = self._undo if method == "DELETE" else self._effects.find
@@ -64,9 +69,15 @@ class Endpoint:
         return _behave(call, lambda: _bulk(answer(keys)))
 
     def _undo(self, keys: Sequence[str]) -> list[Outcome]:
-        if self._control.keeps():
-            return [Outcome(key, "refused", reason="kept") for key in keys]
-        return self._effects.undo(keys)
+        kept = set(keys) if self._control.keeps() else self._kept.keys() & set(keys)
+        undone = {it.key: it for it in self._effects.undo([key for key in keys if key not in kept])}
+        return [undone.get(key) or Outcome(key, "refused", reason="kept") for key in keys]
+
+    def _keep(self, key: str) -> None:
+        """Never take this one back."""
+        self._kept[key] = None
+        if len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
 
     def _done_single(self, item: Item, refused: frozenset[str]) -> Response:
         before = self._effects.last_seq
@@ -88,6 +99,8 @@ class Endpoint:
         def hit_by(*names: Name) -> list[Item]:
             return [item for item in items if item.key in hits and hits[item.key].behavior in names]
 
+        for item in hit_by(Name.KEEP):
+            self._keep(item.key)
         refused |= {item.key for item in hit_by(Name.REFUSE)}
         aside = {item.key for item in hit_by(Name.FAIL, Name.DOWN, Name.HANG, Name.SLOW)}
         garbled = {item.key for item in hit_by(Name.GARBAGE)}

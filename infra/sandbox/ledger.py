@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ class Line(NamedTuple):
     at: str
     amount: str | None
     currency: str | None
-    authorization: str | None  # captures: the authorization's key
+    authorization: str | None  # captures: the authorization's key; refunds: the capture's
 
 
 class Known(NamedTuple):
@@ -126,16 +127,19 @@ class Ledger:
                 known[line.key] = Known(before.done if before else None, undone=True)
         return known
 
-    def captured(self, place: int, authorizations: Sequence[str]) -> set[str]:
-        """Those of `authorizations` with a capture at `place` that was not refunded."""
+    def taken(self, place: int, keys: Sequence[str]) -> dict[str, Decimal]:
+        """What stands at `place` that was taken from `keys`, added up; those from which nothing was are absent."""
         rows = self._db.execute(
-            "SELECT lines.authorization FROM json_each(?) AS asked"
+            "SELECT lines.authorization, lines.amount FROM json_each(?) AS asked"
             " CROSS JOIN lines ON lines.authorization = asked.value"
             " WHERE lines.place = ? AND lines.op = 'do' AND NOT EXISTS (SELECT 1 FROM lines AS undo"
             " WHERE undo.place = lines.place AND undo.key = lines.key AND undo.op = 'undo')",
-            (_json(authorizations), place),
+            (_json(sorted(set(keys))), place),
         )
-        return {row[0] for row in rows}
+        taken = dict[str, Decimal]()
+        for key, amount in rows:
+            taken[key] = taken.get(key, Decimal(0)) + Decimal(amount)
+        return taken
 
     def record(self, lines: Sequence[Line]) -> None:
         """Write `lines`, numbered on from `last_seq`, all or none."""

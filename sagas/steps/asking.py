@@ -1,6 +1,8 @@
 """Asking a provider for a whole cohort, and reading its answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
 
 from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
@@ -8,6 +10,17 @@ from app.runs.model import DONE, UNDONE, Member, Outcome, Verdict, paused_lane
 from app.runs.pauses import Kind
 from sagas import pausing
 from sagas.definition import Call
+
+
+class WithPartner(Protocol):
+    """Something that is asked of one delivery partner."""
+
+    @property
+    def partner(self) -> str: ...
+
+
+W = TypeVar("W", bound=WithPartner)
+T = TypeVar("T")
 
 
 class NotAsked(Answer):
@@ -23,7 +36,12 @@ def partners_lane(*names: str) -> str:
 
 def key(member: Member, step: str, *parts: str) -> str:
     """The idempotency key at the other side: `ORDER:STEP[:PARTNER]:GENERATION`, fixed before the first call."""
-    return ":".join((member.order_id, step, *parts, str(member.generation)))
+    return key_of(member.order_id, step, *parts, generation=member.generation)
+
+
+def key_of(order_id: str, step: str, *parts: str, generation: int) -> str:
+    """The same, of any run on the order."""
+    return ":".join((order_id, step, *parts, str(generation)))
 
 
 def do(
@@ -55,14 +73,16 @@ def do(
     return answers
 
 
-def outcomes(provider: Provider, answers: Mapping[int, Answer], *, refused: str) -> dict[int, Outcome]:
+def outcomes(
+    provider: Provider, answers: Mapping[int, Answer], *, refused: str, done: Outcome = DONE
+) -> dict[int, Outcome]:
     """
     What the answers to `do` mean for the orders.
 
     :param refused: the code of a refusal
     """
     table = {
-        port.Verdict.DONE: DONE,
+        port.Verdict.DONE: done,
         port.Verdict.REFUSED: Outcome(Verdict.REJECTED, refused),
         port.Verdict.UNAVAILABLE: Outcome(Verdict.UNAVAILABLE, "unavailable", provider=provider.name),
         port.Verdict.IN_DOUBT: Outcome(Verdict.IN_DOUBT, "in-doubt", provider=provider.name),
@@ -87,6 +107,35 @@ def undo(provider: Provider, resource: Resource, keys: Mapping[int, str], call: 
         port.Verdict.IN_DOUBT: Outcome(Verdict.IN_DOUBT, "in-doubt", provider=provider.name),
     }
     return {run_id: table[answer.verdict] for run_id, answer in zip(keys, told, strict=True)}
+
+
+def take_back(
+    provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call, *, refused: str
+) -> dict[int, Outcome]:
+    """
+    As `undo`, for a run that goes forward by it: what is taken back is done.
+
+    :param refused: the code of a refusal
+    """
+    told = undo(provider, resource, keys, call) if keys else {}
+    table = {Verdict.UNDONE: DONE, Verdict.REJECTED: Outcome(Verdict.REJECTED, refused)}
+    return {run_id: table.get(outcome.verdict, outcome) for run_id, outcome in told.items()}
+
+
+def side_by_side(turn: Sequence[W], ask: Callable[[str, Sequence[W]], Mapping[int, T]]) -> dict[int, T]:
+    """One call per partner, all at once; what they told, by run id."""
+    groups: dict[str, list[W]] = {}
+    for asked in turn:
+        groups.setdefault(asked.partner, []).append(asked)
+    if len(groups) == 1:
+        ((name, group),) = groups.items()
+        return dict(ask(name, group))
+    answers: dict[int, T] = {}
+    if groups:
+        with ThreadPoolExecutor(max_workers=len(groups)) as pool:
+            for told in pool.map(lambda item: ask(*item), groups.items()):
+                answers.update(told)
+    return answers
 
 
 def tried_before(members: Sequence[Member]) -> list[int]:

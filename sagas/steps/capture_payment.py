@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from app.payments.queries import CAPTURED
 from app.providers.port import Request, Resource
-from app.runs.model import Member
+from app.runs.model import Member, Outcome, Verdict
 from sagas.definition import Call, Result
 from sagas.ports import Ports
 from sagas.steps import asking, authorize_payment
@@ -13,6 +14,7 @@ NAME = "capture-payment"
 READS = ("customer_id", "total_amount", "currency")
 NO_COMPENSATION = "past the pivot the delivery goes on; money given back is a refund, a saga of its own"
 _WITHIN = timedelta(days=1)
+_CAPTURED = Outcome(Verdict.DONE, detail=CAPTURED)  # one for all: nothing of it is the order's own
 
 
 def capture(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
@@ -35,4 +37,4 @@ def capture(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     answers = asking.do(
         ports.payment, Resource.CAPTURES, requests, call, asked_before=asking.tried_before(members)
     )
-    return Result(asking.outcomes(ports.payment, answers, refused="capture-refused"))
+    return Result(asking.outcomes(ports.payment, answers, refused="capture-refused", done=_CAPTURED))

@@ -6,6 +6,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from app.deliveries import watch
 from app.orders import service
 from app.runs.model import DONE, Member, Outcomes
 from sagas.definition import Call, Result
@@ -16,11 +17,11 @@ NO_COMPENSATION = "it stands after the pivot"
 USES = (plan_fulfilment.NAME, dispatch_to_partner.NAME)
 
 
-def confirm(_ports: Ports, _call: Call, members: Sequence[Member]) -> Result:
+def confirm(ports: Ports, _call: Call, members: Sequence[Member]) -> Result:
     """Confirm each order with its channel, partner and ETA."""
     now = datetime.now(UTC)
     confirmations = [_confirmation(m, now) for m in members]
-    return Result({m.run_id: DONE for m in members}, partial(_record, confirmations))
+    return Result({m.run_id: DONE for m in members}, partial(_record, confirmations, ports.silence_s))
 
 
 def undone(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -> None:
@@ -29,9 +30,13 @@ def undone(connection: Connection, failures: Mapping[int, Mapping[str, object]])
 
 
 def _record(
-    confirmations: Sequence[service.Confirmation], connection: Connection, outcomes: Outcomes
+    confirmations: Sequence[service.Confirmation],
+    silence_s: Mapping[str, float],
+    connection: Connection,
+    outcomes: Outcomes,
 ) -> Outcomes:
     service.confirm(connection, confirmations)
+    watch.begin(connection, [(c.order_id, c.partner, c.eta) for c in confirmations], silence_s)
     return outcomes
 
 

@@ -7,11 +7,9 @@ the recall. Who is asked next is committed before he is asked, and who is recall
 executor that slept must not take back what another has meanwhile arranged with the same partner.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -19,7 +17,7 @@ from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
-from app.runs import attempts, cohorts, executions
+from app.runs import attempts, cohorts, dispatched, executions
 from app.runs.attempts import Attempt
 from app.runs.model import UNDONE, Member, Outcome, Verdict, is_provider_lane, provider_lane
 from sagas import pausing
@@ -27,11 +25,9 @@ from sagas.definition import Call, Result
 from sagas.ports import Ports
 from sagas.steps import asking, plan_fulfilment
 
-NAME = "dispatch-to-partner"
+NAME = dispatched.STEP
 READS = ("customer_id", "restaurant_id", "delivery_location")
 USES = (plan_fulfilment.NAME,)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     while turn:
         going_on = [asked for asked in turn if asked.recalling]
         turn = [asked for asked in turn if not asked.recalling]
-        answers = _side_by_side(turn, partial(_ask, ports, call, places))
+        answers = asking.side_by_side(turn, partial(_ask, ports, call, places))
         for asked in turn:
             answer = answers[asked.member.run_id]
             outcome = _read(asked, answer)
@@ -113,7 +109,7 @@ def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     by_id = {m.run_id: m for m in members}
     while any(left.values()):
         turn = [_Asked(by_id[run_id], (partners.pop(),), 0) for run_id, partners in left.items() if partners]
-        told = _side_by_side(turn, partial(_recall, ports, call))
+        told = asking.side_by_side(turn, partial(_recall, ports, call))
         outcomes |= {
             run_id: outcome for run_id, outcome in told.items() if outcome.verdict is not Verdict.UNDONE
         }
@@ -201,7 +197,7 @@ def _next_partners(
     ]
     _intend(ports, call, unsure)
     going_on = settled + unsure
-    recalled = _side_by_side([a for a in going_on if a.recalling], partial(_recall, ports, call))
+    recalled = asking.side_by_side([a for a in going_on if a.recalling], partial(_recall, ports, call))
     turn: list[_Asked] = []
     for asked in going_on:
         told = recalled.get(asked.member.run_id, UNDONE)
@@ -226,24 +222,6 @@ def _intend(ports: Ports, call: Call, turn: Sequence[_Asked]) -> None:
     with ports.engine.begin() as connection:
         executions.hold(connection, cohort_id=call.cohort_id, step=call.step, executor=call.executor)
         attempts.intend(connection, {a.member.run_id: Attempt(a.partner, a.recalling, a.nth) for a in turn})
-
-
-def _side_by_side(
-    turn: Sequence[_Asked], ask: Callable[[str, Sequence[_Asked]], Mapping[int, T]]
-) -> dict[int, T]:
-    """One call per partner, all at once."""
-    groups: dict[str, list[_Asked]] = {}
-    for asked in turn:
-        groups.setdefault(asked.partner, []).append(asked)
-    if len(groups) == 1:
-        ((name, group),) = groups.items()
-        return dict(ask(name, group))
-    answers: dict[int, T] = {}
-    if groups:
-        with ThreadPoolExecutor(max_workers=len(groups)) as pool:
-            for told in pool.map(lambda item: ask(*item), groups.items()):
-                answers.update(told)
-    return answers
 
 
 def _ask(

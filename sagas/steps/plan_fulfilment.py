@@ -1,6 +1,6 @@
 """Who delivers: a plan for the whole cohort, always feasible."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 
 from app.fleet import queries as fleet
 from app.optimization.assign import assign
@@ -21,20 +21,32 @@ USUAL_PREP_MINUTES = 15.0
 
 def plan(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
     """Rank the channels for each order and promise a time."""
+    return Result(ranked(ports, members, {}))
+
+
+def ranked(ports: Ports, members: Sequence[Member], without: Mapping[str, Set[str]]) -> dict[int, Outcome]:
+    """
+    The plan of each order that anybody can deliver, by run id.
+
+    :param without: by order id, channels that are not to be asked
+    """
     tenants = sorted({m.tenant_id for m in members})
     with ports.engine.begin() as connection:
         places = restaurants.known(connection, ((m.tenant_id, m.given["restaurant_id"]) for m in members))
         couriers = fleet.with_room(connection, tenants)
     problem = Problem(
-        jobs=tuple(_job(m, places.get((m.tenant_id, m.given["restaurant_id"]))) for m in members),
+        jobs=tuple(
+            _job(m, places.get((m.tenant_id, m.given["restaurant_id"])), without.get(m.order_id, ()))
+            for m in members
+        ),
         couriers=tuple(couriers),
         partners=ports.partners,
     )
     assignments = assign(problem).assignments
-    return Result({a.run_id: Outcome(Verdict.DONE, detail=_detail(a)) for a in assignments})
+    return {a.run_id: Outcome(Verdict.DONE, detail=_detail(a)) for a in assignments}
 
 
-def _job(member: Member, place: Restaurant | None) -> Job:
+def _job(member: Member, place: Restaurant | None, without: Collection[str]) -> Job:
     dropoff = member.given["delivery_location"]
     prep = place.prep_minutes if place and place.prep_minutes is not None else USUAL_PREP_MINUTES
     return Job(
@@ -44,6 +56,7 @@ def _job(member: Member, place: Restaurant | None) -> Job:
         dropoff=Point(dropoff["lat"], dropoff["lng"]),
         prep_s=prep * 60,
         wish=member.given["channel_preference"],
+        without=frozenset(without),
     )
 
 

@@ -35,7 +35,7 @@ def reserve(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
     try:
         answers = ports.ledger.reserve(holds, epoch=epoch, now=datetime.now(UTC))
     except errors.Unavailable as error:
-        return _unavailable(ports, members, error)
+        return unavailable(ports, members, error)
     outcomes = {hold.run_id: _OUTCOMES[answer] for hold, answer in zip(holds, answers, strict=True)}
     return Result(outcomes, partial(_keep_held, epoch, holds))
 
@@ -48,8 +48,8 @@ def release(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
     try:
         ports.ledger.release(holds, epoch=epoch, now=datetime.now(UTC))
     except errors.Unavailable as error:
-        return _unavailable(ports, members, error)
-    return Result({m.run_id: UNDONE for m in members}, partial(_keep_released, epoch, holds))
+        return unavailable(ports, members, error)
+    return Result({m.run_id: UNDONE for m in members}, partial(keep_released, epoch, holds))
 
 
 def _keep_held(epoch: int, holds: Sequence[Hold], connection: Connection, outcomes: Outcomes) -> Outcomes:
@@ -59,7 +59,8 @@ def _keep_held(epoch: int, holds: Sequence[Hold], connection: Connection, outcom
     return outcomes
 
 
-def _keep_released(epoch: int, holds: Sequence[Hold], connection: Connection, outcomes: Outcomes) -> Outcomes:
+def keep_released(epoch: int, holds: Sequence[Hold], connection: Connection, outcomes: Outcomes) -> Outcomes:
+    """Write down what the ledger of this epoch was told to give back; if there is another now, it was in vain."""
     if not service.still(connection, epoch):
         return _overtaken(outcomes)
     service.keep_releases(connection, holds)
@@ -70,7 +71,8 @@ def _overtaken(outcomes: Outcomes) -> Outcomes:
     return {run_id: Outcome(Verdict.UNAVAILABLE, "ledger-rebuilt") for run_id in outcomes}
 
 
-def _unavailable(ports: Ports, members: Sequence[Member], error: errors.Unavailable) -> Result:
+def unavailable(ports: Ports, members: Sequence[Member], error: errors.Unavailable) -> Result:
+    """The ledger did not answer, or is not to be believed: nobody's place has changed."""
     if isinstance(error, LedgerLost):
         ports.doorbell.ring(Bell.RECONCILE)
     return Result({m.run_id: Outcome(Verdict.UNAVAILABLE, error.code) for m in members})

@@ -1,6 +1,7 @@
-"""submit, status, trace, replay and demo against the whole platform."""
+"""submit, status, trace, cancel, refund, replay and demo against the whole platform."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,42 @@ def test_a_trace_shows_what_was_undone(running: Uoop, tmp_path: Path):
     assert "undo authorize-payment" in traced.stdout
 
 
+def test_an_order_is_refunded_and_cancelled_after_its_promise_unless_the_partner_keeps_it(
+    running: Uoop, tmp_path: Path
+):
+    by_partner = {**ORDER, "channel_preference": "partner"}
+    given_back, kept = (
+        running("submit", _file(tmp_path, order)).stdout.splitlines()[0]
+        for order in (by_partner, {**by_partner, "customer_id": "aisha/delivery:keep"})
+    )
+    for order in (given_back, kept):
+        assert running("status", order, "--watch").stdout.splitlines()[-1].startswith("CONFIRMED")
+    _until_ended(running, given_back)
+
+    refunded = running("refund", given_back, "--amount", "1.5", "--why", "cold soup")
+    for order in (given_back, kept):
+        assert running("cancel", order).returncode == 0
+    last = [running("status", order, "--watch").stdout.splitlines()[-1] for order in (given_back, kept)]
+
+    assert refunded.stdout.startswith("1.5 BHD are given back, 5.5"), refunded.stderr
+    assert last[0].startswith("CANCELLED")
+    assert last[0].endswith("7.000 of 7.000 BHD given back")
+    assert last[1].startswith("CONFIRMED")
+    assert last[1].endswith("cancellation refused  The delivery partner does not give the order back.")
+    assert "return-money" in running("trace", given_back).stdout
+    assert running("audit", "--settled").returncode == 0
+
+
+def _until_ended(running: Uoop, order: str) -> None:
+    """Until its money is captured too."""
+    end = time.monotonic() + 30
+    while json.loads(running("runs", "show", order, "--json").stdout)["run"]["state"] != "ended":
+        assert time.monotonic() < end
+
+
 def test_an_unknown_order_is_one_line_and_exit_code_2(running: Uoop):
-    for command in ("status", "trace"):
-        told = running(command, "nobody-knows-it")
+    for command in (("status",), ("trace",), ("cancel",), ("refund", "--why", "cold")):
+        told = running(*command, "nobody-knows-it")
 
         assert (told.returncode, told.stderr) == (2, "uoop: there is no order nobody-knows-it\n")
 

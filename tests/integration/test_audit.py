@@ -27,6 +27,9 @@ EVERYTHING = 1 << 62
 # One order of each fate, for statements about it.
 CONFIRMED = "(SELECT id FROM uoop_orders WHERE partner = 'swift' ORDER BY id LIMIT 1)"
 POOLED = "(SELECT id FROM uoop_orders WHERE partner = 'own-fleet' ORDER BY id LIMIT 1)"
+DELIVERED = "(SELECT id FROM uoop_orders WHERE status = 'DELIVERED' ORDER BY id LIMIT 1)"
+REFUNDED = "(SELECT f.order_id FROM follow_ups f JOIN runs r ON r.id = f.run_id WHERE r.saga = 'refund-order' LIMIT 1)"
+RECALLED = "(SELECT id FROM uoop_orders WHERE status = 'CANCELLED' ORDER BY id LIMIT 1)"
 FAILED = "(SELECT id FROM uoop_orders WHERE failure ->> 'code' = 'no-available-partner' ORDER BY id LIMIT 1)"
 
 TERMINATED = (
@@ -119,7 +122,9 @@ def test_a_clean_history_passes_every_check(world: World) -> None:
     assert report.lines == [line for line in report.lines if " ok " in line]
     assert (report.clean, report.lost, report.duplicates) == (True, 0, 0)
     empty = {finding.check.name for finding in report.checks if not finding.among}
-    assert empty == {"parked-has-reason", "cohort-has-slot", "traveller-listed", "listed-travels"}
+    assert empty == {"parked-has-reason", "cohort-has-slot", "traveller-listed", "listed-travels"} | {
+        "rerouted-dispatched"
+    }
 
 
 IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
@@ -287,6 +292,44 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         ["UPDATE executions SET finished_at = NULL WHERE step = 5"],
     ),
     (
+        "a follow-up bears another number than its run",
+        {"run-has-order", "refund-wanted", "refund-agrees"},
+        ["UPDATE follow_ups SET nth = 2 WHERE order_id = " + REFUNDED],
+    ),
+    (
+        "a follow-up is unknown to its order",
+        {"run-has-order"},
+        ["UPDATE uoop_orders SET follow_ups = NULL WHERE id = " + REFUNDED],
+    ),
+    (
+        "a refund is told that was never given",
+        {"refund-agrees"},
+        [
+            "INSERT INTO refunds (run_id, order_id, amount) SELECT run_id + 1, order_id, 1 FROM refunds "
+            f"WHERE order_id = {REFUNDED}",
+            "INSERT INTO follow_ups (run_id, order_id, nth, asked) SELECT id + 1, order_id, 2, '{}' FROM runs "
+            f"WHERE generation = 1 AND order_id = {REFUNDED}",
+            "INSERT INTO runs (id, order_id, tenant_id, saga, version, state, generation, lane, due_at, not_after, "
+            "updated_at) SELECT id + 1, order_id, tenant_id, saga, version, 'e', 2, lane, due_at, not_after, "
+            f"updated_at FROM runs WHERE generation = 1 AND order_id = {REFUNDED}",
+            f"UPDATE uoop_orders SET follow_ups = 2 WHERE id = {REFUNDED}",
+        ],
+    ),
+    ("a refund is not told", {"refund-agrees"}, [f"DELETE FROM refunds WHERE order_id = {REFUNDED}"]),
+    (
+        "an order was cancelled though no run has taken it back",
+        {"run-agrees", "failed-undone", "failed-nets-to-zero", "captured-amount"},
+        [
+            'UPDATE runs SET failure = \'{"code": "partner-keeps-order"}\' WHERE generation = 1 AND order_id = '
+            + RECALLED
+        ],
+    ),
+    (
+        "a cancelled order keeps its place",
+        {"hold-follows-run", "failed-holds-nothing", "ledger-agrees"},
+        [f"UPDATE capacity_holds SET released_at = NULL WHERE order_id = {RECALLED}"],
+    ),
+    (
         "an event is still in the inbox",
         {"inbox-empty", "order-sequence", "last-event-agrees"},
         [
@@ -306,6 +349,41 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         "the status has changed without an event",
         {"last-event-agrees"},
         [f"UPDATE uoop_orders SET status = 'PREPARING' WHERE id = {CONFIRMED}"],
+    ),
+    (
+        "a delivery went backwards",
+        {"moves-allowed", "stream-agrees"},
+        [
+            "UPDATE outbox_log SET type = CASE sequence WHEN 3 THEN 'order.in-transit' ELSE 'order.preparing' END "
+            f"WHERE sequence IN (3, 6) AND order_id = {DELIVERED}"
+        ],
+    ),
+    (
+        "a delivery came to a status twice",
+        {"moves-allowed", "stream-agrees"},
+        [
+            f"UPDATE outbox_log SET type = 'order.picked-up' WHERE sequence IN (5, 6) AND order_id = {DELIVERED}"
+        ],
+    ),
+    (
+        "a report was not looked at",
+        {"report-decided"},
+        [f"UPDATE delivery_reports SET state = 'n' WHERE order_id = {DELIVERED}"],
+    ),
+    (
+        "a report waits for nothing",
+        {"report-decided"},
+        [f"UPDATE delivery_reports SET state = 'w' WHERE order_id = {DELIVERED}"],
+    ),
+    (
+        "a report was parked without a reason",
+        {"report-parked-with-reason"},
+        [f"UPDATE delivery_reports SET state = 'p' WHERE order_id = {DELIVERED}"],
+    ),
+    (
+        "nobody brings an order to its new partner",
+        {"rerouting-led"},
+        [f"UPDATE uoop_orders SET rerouting = run_id WHERE id = {CONFIRMED}"],
     ),
     (
         "the log goes on beyond the sequencer",
@@ -401,6 +479,25 @@ def _amount(resource: str) -> Edit:
     return edit
 
 
+def _rerouted_to(partner: str) -> Edit:
+    """The order's dispatch was recalled, and another partner has it now."""
+
+    def edit(lines: list[list[str]], order: str) -> None:
+        dispatch = _of(lines, order, "dispatches", "do")
+        recall, again = list(dispatch), list(dispatch)
+        recall[5] = "undo"
+        again[1], again[3] = partner, f"{order}:dispatch-to-partner:{partner}:1"
+        lines += [recall, again]
+
+    return edit
+
+
+def _unwanted_refund(lines: list[list[str]], order: str) -> None:
+    line = list(_of(lines, order, "captures", "do"))
+    line[2], line[3], line[7] = "refunds", f"{order}:refund-payment:1", "77.000"
+    lines.append(line)
+
+
 AT_THE_PROVIDERS: list[tuple[str, set[str], str, Edit]] = [
     ("an effect for nobody", {"effect-has-order"}, CONFIRMED, _again("placements", order="nobody", key="x")),
     (
@@ -423,9 +520,15 @@ AT_THE_PROVIDERS: list[tuple[str, set[str], str, Edit]] = [
     ),
     (
         "two partners have the order",
-        {"one-dispatch-stands", "confirmed-dispatched"},
+        {"one-dispatch-stands", "confirmed-dispatched", "rerouted-dispatched"},
         CONFIRMED,
         _again("dispatches", provider="falcon", key="other"),
+    ),
+    (
+        "a rerouted order names another partner than the one who has it",
+        {"rerouted-dispatched"},
+        CONFIRMED,
+        _rerouted_to("falcon"),
     ),
     ("no authorization", {"confirmed-authorized"}, CONFIRMED, _without("authorizations", "do")),
     ("another amount authorized", {"confirmed-authorized"}, CONFIRMED, _amount("authorizations")),
@@ -435,6 +538,21 @@ AT_THE_PROVIDERS: list[tuple[str, set[str], str, Edit]] = [
     ("another amount captured", {"confirmed-captured", "captured-amount"}, CONFIRMED, _amount("captures")),
     ("money held for a failed order", {"failed-nets-to-zero"}, FAILED, _without("authorizations", "undo")),
     ("a failed order still placed", {"failed-nets-to-zero"}, FAILED, _without("placements", "undo")),
+    ("a cancelled order still placed", {"failed-nets-to-zero"}, RECALLED, _without("placements", "undo")),
+    (
+        "a cancelled order still with its partner",
+        {"failed-nets-to-zero"},
+        RECALLED,
+        _without("dispatches", "undo"),
+    ),
+    (
+        "a cancelled order's money is kept",
+        {"failed-nets-to-zero", "refund-agrees"},
+        RECALLED,
+        _without("refunds", "do"),
+    ),
+    ("a refund that nobody wanted", {"refund-wanted", "refund-within-capture"}, CONFIRMED, _unwanted_refund),
+    ("another amount refunded", {"refund-agrees", "refund-within-capture"}, REFUNDED, _amount("refunds")),
 ]
 
 
@@ -468,7 +586,7 @@ IN_REDIS: list[tuple[str, set[str], Callable[[World], object]]] = [
     (
         "an entry is not of the log",
         {"stream-agrees"},
-        lambda w: w.events.xadd(STREAM, {"event": "{}"}, id="81-0"),
+        lambda w: w.events.xadd(STREAM, {"event": "{}"}, id=w.one("max(pos) + 1 || '-0' FROM outbox_log")),
     ),
     ("the ledger was emptied", {"ledger-epoch"}, lambda w: w.ledger.flushdb()),
     ("the ledger has another epoch", {"ledger-epoch"}, lambda w: w.ledger.set(EPOCH_KEY, 77)),

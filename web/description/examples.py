@@ -56,6 +56,13 @@ CONFIRMED: dict[str, Any] = {
             "finished_at": "2026-11-23T09:15:02.230000Z",
         }
     ],
+    "refunded": {"amount": "1.500", "total": "6.900", "currency": "BHD"},
+    "cancellation": {
+        "state": "refused",
+        "asked_at": "2026-11-23T09:21:40.010000Z",
+        "code": "partner-keeps-order",
+        "reason": "The delivery partner does not give the order back.",
+    },
     "links": LINKS,
 }
 

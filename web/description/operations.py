@@ -25,7 +25,12 @@ HEADERS: dict[str, dict[str, Any]] = {
     "WWW-Authenticate": {"description": "The challenge of RFC 6750.", "schema": _TEXT},
     "Allow": {"description": "The methods that the path knows.", "schema": _TEXT},
 }
-_PROBLEM_HEADERS = {401: ["WWW-Authenticate"], 403: ["WWW-Authenticate"], 503: ["Retry-After"]}
+_PROBLEM_HEADERS = {
+    401: ["WWW-Authenticate"],
+    403: ["WWW-Authenticate"],
+    409: ["Retry-After"],
+    503: ["Retry-After"],
+}
 
 IDEMPOTENCY_KEY = {
     "in": "header",
@@ -169,12 +174,25 @@ ORDER = Blueprint.doc(
 CANCEL = Blueprint.doc(
     operationId="cancelOrder",
     summary="Cancel an order",
-    description="Everything that has been begun is undone. Once a delivery partner has been asked it is too late.",
+    description="Everything that has been begun is undone. Once a delivery partner has the order, he is asked to "
+    "give it back: the order stays as it is until he has, and its `cancellation` tells if he does not. Once the "
+    "courier has it, it is too late.",
     security=[{"ApiKey": []}],
     responses={
-        "202": answer("It will be undone.", "Cancelling", examples.CANCELLING, ["Location", "Retry-After"]),
+        "202": answer(
+            "It is wished; the order tells what becomes of it.",
+            "Cancelling",
+            examples.CANCELLING,
+            ["Location", "Retry-After"],
+        ),
         **problems_of(
-            "order-not-found", "no-such-path", "past-pivot", "run-being-undone", "run-ended", *READING
+            "order-not-found",
+            "no-such-path",
+            "past-pivot",
+            "run-being-undone",
+            "run-under-way",
+            "run-ended",
+            *READING,
         ),
     },
 )

@@ -43,7 +43,7 @@ PARKED: dict[str, Any] = {
             "last_seen": "2026-11-23T09:31:44.020000Z",
             "sample": TRACKING_ID,
             "holds": 12,
-            "money": [{"currency": "BHD", "held": "82.800", "in_doubt": "0"}],
+            "money": [{"currency": "BHD", "held": "82.800", "in_doubt": "0", "owed": "0"}],
         }
     ]
 }
@@ -152,4 +152,13 @@ ACTED_IN_BULK: dict[str, Any] = {
     "refused": [
         {"code": "run-ended", "why": "Its order is FAILED.", "runs": 1, "sample": TRACKING_ID},
     ],
+}
+REFUND: dict[str, Any] = {"amount": "1.500", "reason": "The soup was cold.", "operator": "fatima"}
+REFUNDING: dict[str, Any] = {
+    "tracking_id": TRACKING_ID,
+    "run_id": RUN_ID,
+    "amount": "1.500",
+    "currency": "BHD",
+    "remaining": "5.400",
+    "replayed": False,
 }

@@ -64,7 +64,9 @@ retry: a waiting run is due now, a parked one goes on where it stopped.
 skip: the step where it stands counts as done.
 redrive: a parked run goes on from an earlier step, by the same keys.
 compensate: all that it may have done is undone and the order fails.
-cancel: the same as the client's wish; of a run under way a flag that is heeded before the pivot.
+cancel: the same as the client's wish; of a run under way a flag that is heeded before the pivot. An order that \
+was promised gets a run of its own, which asks its delivery partner to give it back; by tracking id always the order \
+is meant, by run id that run.
 terminate: it ends as it is, and what it did elsewhere stands; needs confirm.
 
 Every act is kept with who did it and why. A dry run says what would happen.""",
@@ -79,6 +81,7 @@ Every act is kept with who did it and why. A dry run says what would happen.""",
             "run-ended",
             "run-not-parked",
             "run-being-undone",
+            "run-under-way",
             "past-pivot",
             "step-not-here",
             "step-needed",

@@ -10,7 +10,16 @@ from werkzeug.routing import BaseConverter
 from app.orders import document
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
-from web import health, instructions, pauses, representations, runs
+from web import (
+    deliveries,
+    delivery_instructions,
+    health,
+    instructions,
+    pauses,
+    refunds,
+    representations,
+    runs,
+)
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -96,8 +105,11 @@ def _schemas() -> dict[str, dict[str, Any]]:
         [
             *representations.SCHEMAS,
             *runs.SCHEMAS,
+            *refunds.SCHEMAS,
             *pauses.SCHEMAS,
             *instructions.SCHEMAS,
+            *deliveries.SCHEMAS,
+            *delivery_instructions.SCHEMAS,
             *health.SCHEMAS,
             Problem,
         ],

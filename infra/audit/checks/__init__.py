@@ -1,12 +1,13 @@
 """All checks, in the order of the promises."""
 
-from infra.audit.checks import acceptance, capacity, effects, ends, events
+from infra.audit.checks import acceptance, capacity, deliveries, effects, ends, events
 from infra.audit.model import Check
 
 CHECKS: tuple[Check, ...] = (
     *acceptance.CHECKS,
     *effects.CHECKS,
     *ends.CHECKS,
+    *deliveries.CHECKS,
     *events.CHECKS,
     *capacity.CHECKS,
 )

@@ -24,9 +24,10 @@ CHECKS = (
     Check(
         name="run-has-order",
         promise="P1",
-        says="every run is the one run of its order",
-        among="runs r LEFT JOIN uoop_orders o ON o.id = r.order_id AND o.run_id = r.id",
-        wrong="o.id IS NULL",
+        says="every run is the one that its order began with, or one of those that follow it by number",
+        among="runs r LEFT JOIN uoop_orders o ON o.id = r.order_id LEFT JOIN follow_ups f ON f.run_id = r.id",
+        wrong="o.id IS NULL OR CASE WHEN f.run_id IS NULL THEN o.run_id IS DISTINCT FROM r.id "
+        "ELSE f.order_id <> r.order_id OR f.nth <> r.generation OR f.nth > coalesce(o.follow_ups, 0) END",
         subject="r.order_id",
     ),
     Check(

@@ -45,7 +45,7 @@ CHECKS = (
         name="confirmed-holds",
         promise="P6",
         says="every confirmed order has its hold until that expires",
-        among=f"{_WITH_RUN} AND status NOT IN ('PENDING', 'FAILED', 'CANCELLED')",
+        among=f"{_WITH_RUN} AND status NOT IN ('PENDING', 'FAILED', 'CANCELLED') AND NOT wavering",
         wrong="held IS NOT TRUE",
     ),
     Check(

@@ -2,14 +2,14 @@
 
 from infra.audit.model import Check, Needs
 
-_CONFIRMED = "audit_orders WHERE known AND has_run AND settled AND NOT undone_order"
+_CONFIRMED = "audit_orders WHERE known AND has_run AND settled AND NOT undone_order AND NOT wavering"
 
 CHECKS = (
     Check(
         name="effect-has-order",
         promise="P3",
         says="every effect belongs to an order",
-        among="audit_orders WHERE authorized + captured + placed + dispatched > 0",
+        among="audit_orders WHERE authorized + captured + repaid + placed + dispatched > 0",
         wrong="NOT known",
         needs=Needs.EFFECTS,
     ),
@@ -86,7 +86,8 @@ CHECKS = (
         promise="P3",
         says="nothing is captured but the amount of an order that was confirmed",
         among="audit_orders WHERE captured > 0",
-        wrong="undone_order OR captured_amount <> total_amount OR captured_currency <> currency",
+        wrong="(undone_order AND NOT recalled_later) OR captured_amount <> total_amount "
+        "OR captured_currency <> currency",
         needs=Needs.EFFECTS,
     ),
     Check(
@@ -94,8 +95,33 @@ CHECKS = (
         promise="P3",
         says="no effect of a failed or cancelled order stands",
         among="audit_orders WHERE known AND has_run AND settled AND undone_order AND NOT by_operator",
-        wrong="authorized <> voided OR captured <> refunded OR placed <> withdrawn OR dispatched <> recalled "
+        wrong="authorized - voided > CASE WHEN recalled_later THEN captured - refunded ELSE 0 END "
+        "OR voided > authorized OR taken_amount <> repaid_amount OR placed <> withdrawn OR dispatched <> recalled "
         "OR pooled <> 0",
+        needs=Needs.EFFECTS,
+    ),
+    Check(
+        name="refund-within-capture",
+        promise="P3",
+        says="no more is given back than was taken",
+        among="audit_orders WHERE repaid > 0",
+        wrong="repaid_amount > taken_amount",
+        needs=Needs.EFFECTS,
+    ),
+    Check(
+        name="refund-wanted",
+        promise="P3",
+        says="every refund was wanted: a run is there that was to give it",
+        among="audit_refunds WHERE given IS NOT NULL AND kept IS NOT FALSE",
+        wrong="NOT wanted",
+        needs=Needs.EFFECTS,
+    ),
+    Check(
+        name="refund-agrees",
+        promise="P3",
+        says="every refund that was given is told with its amount, and none that was not",
+        among="audit_refunds WHERE wanted AND (must_be_given OR must_be_told)",
+        wrong="told IS DISTINCT FROM given",
         needs=Needs.EFFECTS,
     ),
     Check(

@@ -36,7 +36,7 @@ CHECKS = (
         says="every run stands where its order's status says",
         among=_WITH_RUN,
         wrong="""CASE WHEN status = 'PENDING' THEN state = 'e'
-            WHEN undone_order THEN state <> 'e' OR run_failure IS NULL
+            WHEN undone_order THEN state <> 'e' OR (run_failure IS NULL) <> recalled_later
             ELSE NOT gated OR direction <> 'f' OR (state = 'e' AND run_failure IS NOT NULL)
                 OR (state = 'w' AND stage < last_stage) END""",
     ),

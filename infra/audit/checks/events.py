@@ -56,7 +56,8 @@ CHECKS = (
         picture=Picture.EVENTS,
         says="every order's last event tells its status",
         among="audit_told",
-        wrong="CASE last_type WHEN 'order.accepted' THEN 'PENDING' ELSE upper(substr(last_type, 7)) END "
+        wrong="CASE last_type WHEN 'order.accepted' THEN 'PENDING' "
+        "ELSE translate(upper(substr(last_type, 7)), '-', '_') END "
         "IS DISTINCT FROM status",
     ),
     Check(

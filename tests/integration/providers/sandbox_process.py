@@ -98,7 +98,7 @@ class SandboxProcess:
 
 
 def wanted(key: str, *, customer: str = "c-1", not_after_s: float = 60) -> Request:
-    """A request with every field that some resource wants; captures go to `ORDER:auth:1`."""
+    """A request with every field that some resource wants; captures go to `ORDER:auth:1`, refunds to `capture`."""
     order = key.partition(":")[0]
     body = {
         "order": order,
@@ -106,6 +106,7 @@ def wanted(key: str, *, customer: str = "c-1", not_after_s: float = 60) -> Reque
         "amount": "2.500",
         "currency": "BHD",
         "authorization": f"{order}:auth:1",
+        "capture": f"{order}:capture:1",
         "restaurant": "r-1",
         "items": [{"sku": "tea", "quantity": 1}],
         "pickup": {"lat": 26.2, "lng": 50.6},

@@ -11,8 +11,10 @@ EVERY_PLACE = pytest.mark.parametrize(
     [
         ("benefit", "authorizations"),
         ("benefit", "captures"),
+        ("benefit", "refunds"),
         ("tab", "authorizations"),
         ("tab", "captures"),
+        ("tab", "refunds"),
         ("kitchens", "placements"),
         ("swift", "dispatches"),
         ("dhow", "dispatches"),
@@ -22,8 +24,9 @@ EVERY_PLACE = pytest.mark.parametrize(
 
 def _authorize(sandbox: SandboxProcess, provider: str, *orders: str) -> None:
     if sandbox.providers[provider].kind == "payment":
-        requests = [wanted(f"{order}:auth:1") for order in orders]
-        sandbox.providers[provider].do("authorizations", requests, timeout_s=TIMEOUT_S)
+        for resource, key in (("authorizations", "auth"), ("captures", "capture")):
+            requests = [wanted(f"{order}:{key}:1") for order in orders]
+            sandbox.providers[provider].do(resource, requests, timeout_s=TIMEOUT_S)
 
 
 @EVERY_PLACE
@@ -49,6 +52,21 @@ def test_undo_without_do_leaves_a_tombstone(sandbox: SandboxProcess, provider: s
     assert undone == [Verdict.UNDONE, Verdict.UNDONE]
     assert (late.verdict, late.reason) == (Verdict.REFUSED, "undone")
     assert sandbox.ops("o1:step:1") == ["tombstone"]
+
+
+@pytest.mark.parametrize("provider", ["swift", "dhow"])
+def test_magic_keeps_an_order_and_no_other(sandbox: SandboxProcess, provider: str) -> None:
+    side = sandbox.providers[provider]
+    kept, other = wanted("o1:step:1", customer="c-1/delivery:keep"), wanted("o2:step:1")
+    side.do("dispatches", [kept, other], timeout_s=TIMEOUT_S)
+
+    undone = side.undo("dispatches", ["o1:step:1", "o2:step:1"], timeout_s=TIMEOUT_S)
+
+    assert [(answer.verdict, answer.reason) for answer in undone] == [
+        (Verdict.REFUSED, "kept"),
+        (Verdict.UNDONE, None),
+    ]
+    assert sandbox.ops("o1:step:1") == ["do"]
 
 
 @pytest.mark.parametrize("lose_answer", [False, True])

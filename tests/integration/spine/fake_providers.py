@@ -38,6 +38,7 @@ class Book:
     """What really happened, at all providers that share it, in its order."""
 
     effects: list[Effect] = field(default_factory=list)
+    amounts: dict[str, str] = field(default_factory=dict)  # by key, of what was paid
 
     def standing(self, resource: str | None = None) -> list[str]:
         """The keys whose effect stands."""
@@ -88,6 +89,7 @@ class FakeProvider:
         self._hooks: list[tuple[str, Callable[[], object]]] = []
         self._on_their_way: list[tuple[str, str]] = []
         self._lock = threading.Lock()
+        self.tells: dict[str, str] = {}  # how far it has come with what it was asked for, by key
         self.chance: Callable[[str], Mood | None] = lambda _: None
 
     def behave(
@@ -120,6 +122,8 @@ class FakeProvider:
     def do(self, resource: str, requests: Sequence[Request], *, timeout_s: float) -> list[Answer]:
         self._happen("before do")
         late = {r.key for r in requests if r.not_after <= datetime.now(UTC)}
+        for request in requests:
+            self.book.amounts[request.key] = str(request.body.get("amount"))
         answers = [self._do(resource, request.key, late) for request in requests]
         self._happen("after do")
         return answers
@@ -189,7 +193,7 @@ class FakeProvider:
                 return Answer(key, Verdict.IN_DOUBT)
             state = self._states.get((resource, key))
             table = {None: Verdict.UNKNOWN, "done": Verdict.DONE, "undone": Verdict.UNDONE}
-            return Answer(key, table[state], reference=key)
+            return Answer(key, table[state], reference=key, state=self.tells.get(key))
 
     def _mood(self, op: str, resource: str, key: str) -> Mood | None:
         order_id = key.split(":", maxsplit=1)[0]

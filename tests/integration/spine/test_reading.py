@@ -4,11 +4,15 @@ from datetime import UTC, datetime
 
 from fake_providers import Mood
 from sqlalchemy import Engine as Database
+from test_operations import desk, do
 from world import World
 
 from app.orders import queries
-from app.orders.views import OrderFilter, OrderView, TimelineEntry
+from app.orders.views import OrderFilter, OrderView, Refunded, TimelineEntry
+from app.runs import follow_ups
+from app.runs.allowed import Act
 from app.runs.model import Direction
+from app.runs.views import RunFilter
 from app.tenants import service as tenants
 from infra.wiring import SAGAS
 
@@ -142,3 +146,48 @@ def test_a_list_is_filtered(world: World) -> None:
     assert pages(world.db, OrderFilter(restaurant_id="other"), 9) == [[theirs]]
     assert pages(world.db, OrderFilter(external_order_id="x-1"), 9) == [[theirs]]
     assert pages(world.db, OrderFilter(created_from=datetime.now(UTC)), 9) == [[]]
+
+
+def test_all_runs_of_an_order_are_told(world: World) -> None:
+    (order,) = world.accept()
+    world.settle()
+    world.refund(order, "1.000")
+    world.partners["dhow"].behave(Mood.REFUSE, op="undo")
+    do(world, Act.CANCEL, order)
+    asked = view(world, order)
+    world.settle()
+
+    told = view(world, order)
+    assert asked
+    assert told
+    assert asked.cancellation
+    assert (asked.cancellation.state, asked.stage) == ("under-way", "await-earlier-run")
+    assert told.cancellation
+    assert (told.cancellation.state, told.cancellation.code) == ("refused", "partner-keeps-order")
+    assert told.refunded == Refunded(amount="1.000", total="2.750", currency="BHD")
+    follow_ups = ["check-refund", "refund-payment", "await-earlier-run", "recall-dispatch"]
+    assert [step.name for step in told.steps] == [*step_names("fulfill-order", 1), *follow_ups]
+    events = [entry.event for entry in timeline(world, order) if not entry.step]
+    assert events == ["accepted", "confirmed", "refund-asked", "cancellation-asked"]
+
+
+def test_all_runs_of_an_order_are_known_oldest_first(world: World) -> None:
+    orders = world.accept(2)
+    world.settle()
+    world.refund(orders[0], "1.000")
+
+    with world.db.begin() as connection:
+        found = [follow_ups.runs_of(connection, order) for order in (*orders, "nobody")]
+
+    sagas = [[world.one("SELECT saga FROM runs WHERE id = :id", id=run) for run in runs] for runs in found]
+    assert sagas == [["fulfill-order", "refund-order"], ["fulfill-order"], []]
+
+
+def test_the_runs_of_an_order_are_listed_newest_first(world: World) -> None:
+    orders = world.accept(2)
+    world.settle()
+    world.refund(orders[0], "1.000")
+
+    found = desk(world).search("default", RunFilter(tracking_id=orders[0]), None, 50).runs
+
+    assert [run.saga for run in found] == ["refund-order", "fulfill-order"]

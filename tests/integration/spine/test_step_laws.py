@@ -29,8 +29,14 @@ class Bench:
     def __init__(self, world: World, saga: Saga, step: Step, *, fleet: bool) -> None:
         if fleet:
             world.add_courier()
-        world.accept(COHORT)
-        world.sql("UPDATE runs SET saga = :saga, version = :version", saga=saga.name, version=saga.version)
+        orders = world.accept(COHORT)
+        if saga.is_follow_up:
+            world.settle()
+            world.follow_up(saga, *orders)
+        else:
+            world.sql(
+                "UPDATE runs SET saga = :saga, version = :version", saga=saga.name, version=saga.version
+            )
         self.world, self.step, self._number = world, step, saga.numbers[step.name]
         self._claimed = world.claim_one()
         world.walk(self._claimed, until=first_of_stage(saga, step))

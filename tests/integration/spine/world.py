@@ -1,9 +1,9 @@
 """A platform in one process: real Postgres and Redis, providers in memory, a carrier that walks when it is told to."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -21,15 +21,16 @@ from app.orders.accept import StartWith
 from app.orders.document import Item, Location, Order
 from app.orders.model import Accepted, NewOrder
 from app.providers.port import Kind
-from app.runs import cohorts
+from app.runs import cohorts, follow_ups
 from app.runs.cohorts import Claimed
+from app.runs.follow_ups import Begun, FollowUp
 from sagas.all import SAGAS
 from sagas.definition import Registry, Saga
 from sagas.engine import Engine, Limits
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
-from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
+from sagas.refund_order import REFUND_ORDER
 
 START = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, ("fulfill-scheduled-order", 1))
 RANKING = ("dhow", "falcon", "swift")  # by their fees, below
@@ -116,6 +117,11 @@ def links(claimed: Claimed, leg: int = 0) -> Iterator[list[Message]]:
         yield [Message(claimed.id, claimed.epoch, stage, step) for step in steps]
 
 
+def sagas_with(changed: Saga) -> Registry:
+    """All sagas, this one in place of its namesake."""
+    return Registry(*(saga for saga in SAGAS if saga.name != changed.name), changed)
+
+
 @dataclass
 class World:
     """Everything that one test needs."""
@@ -141,6 +147,7 @@ class World:
         size: int = 1000,
         interval_s: float = 0.0,
         saga: Saga = FULFILL_ORDER,
+        silence_s: Mapping[str, float] | None = None,
     ) -> "World":
         book = Book()
         payment = FakeProvider("benefit", Kind.PAYMENT, book)
@@ -159,10 +166,11 @@ class World:
                 for name, fee in zip(RANKING, (0.4, 0.5, 0.7), strict=True)
             ),
             slot_capacity=1000,
+            silence_s=silence_s or {},
         )
         carrier = WalkingCarrier()
         limits = Limits(cohort_size=size, lane_interval_s=interval_s)
-        engine = Engine(ports, Registry(saga, FULFILL_SCHEDULED_ORDER), carrier, bell, Heartbeat(db), limits)
+        engine = Engine(ports, sagas_with(saga), carrier, bell, Heartbeat(db), limits)
         capacity.rebuild(db, ledger)
         return cls(db, client, book, payment, kitchens, partners, carrier, bell, ledger, ports, engine)
 
@@ -173,7 +181,7 @@ class World:
         limits = Limits(cohort_size=size, lane_interval_s=interval_s)
         return Engine(
             self.ports,
-            Registry(saga, FULFILL_SCHEDULED_ORDER),
+            sagas_with(saga),
             self.carrier,
             self.doorbell,
             Heartbeat(self.db),
@@ -191,6 +199,22 @@ class World:
         with self.db.begin() as connection:
             answers = accept.accept(connection, batch, START)
         return [answer.order_id for answer in answers if isinstance(answer, Accepted)]
+
+    def follow_up(self, saga: Saga, *orders: str, amount: str = "1.000", waits: bool = False) -> list[int]:
+        """Begin a further run on each order; their ids."""
+        act = saga.name.partition("-")[0]
+        asked = {"act": act, "who": "tests", "why": "because", "amount": amount}
+        wishes = [
+            FollowUp(order_id=order, asked=asked, within=timedelta(hours=1), waits=waits) for order in orders
+        ]
+        with self.db.begin() as connection:
+            begun = follow_ups.begin(connection, saga.name, saga.version, wishes)
+        return [each.run_id for each in begun if isinstance(each, Begun)]
+
+    def refund(self, order: str, amount: str) -> None:
+        """Give money back, and settle."""
+        self.follow_up(REFUND_ORDER, order, amount=amount)
+        self.settle()
 
     def claim(self) -> list[Claimed]:
         """Claim what is due; the cohorts, which are no longer the carrier's business."""

@@ -1,4 +1,4 @@
-"""The laws that every resource keeps, and what captures keep besides."""
+"""The laws that every resource keeps, and what captures and refunds keep besides."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.providers.port import Resource
-from infra.sandbox.effects import Authorization, Capture, Effects, Item, Outcome
+from infra.sandbox.effects import Authorization, Capture, Effects, Item, Outcome, Refund
 from infra.sandbox.ledger import Ledger
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -31,6 +31,8 @@ def _item(resource: Resource, key: str = "o-1:step:1", *, not_after: datetime | 
         return Authorization(key, not_after, "o-1", amount="2.500", currency="BHD")
     if resource is Resource.CAPTURES:
         return Capture(key, not_after, "o-1", amount="2.500", currency="BHD", authorization="o-1:auth:1")
+    if resource is Resource.REFUNDS:
+        return Refund(key, not_after, "o-1", amount="1.000", currency="BHD", capture="o-1:capture:1")
     return Item(key, not_after, "o-1")
 
 
@@ -40,6 +42,24 @@ def _authorized(ledger: Ledger) -> Effects:
     return authorizations
 
 
+def _founded(ledger: Ledger, resource: Resource) -> None:
+    """What an effect of this resource is taken from is there."""
+    _authorized(ledger)
+    if resource is Resource.REFUNDS:
+        _captured(ledger)
+
+
+def _captured(ledger: Ledger) -> Effects:
+    captures = _effects(ledger, Resource.CAPTURES)
+    captures.do([_item(Resource.CAPTURES, "o-1:capture:1")])
+    return captures
+
+
+def _refund(amount: str, *, n: int = 1, currency: str = "BHD", capture: str = "o-1:capture:1") -> Refund:
+    later = NOW + timedelta(minutes=1)
+    return Refund(f"o-1:refund:{n}", later, "o-1", amount=amount, currency=currency, capture=capture)
+
+
 def _ops(ledger: Ledger, key: str) -> list[str]:
     rows = b"".join(ledger.as_tsv(0, 100)).decode().splitlines()
     return [row.split("\t")[5] for row in rows if row.split("\t")[3] == key]
@@ -47,7 +67,7 @@ def _ops(ledger: Ledger, key: str) -> list[str]:
 
 @EACH_RESOURCE
 def test_twice_is_once(ledger: Ledger, resource: Resource) -> None:
-    _authorized(ledger)
+    _founded(ledger, resource)
     effects = _effects(ledger, resource)
 
     first, second = (effects.do([_item(resource)]) for _ in range(2))
@@ -60,7 +80,7 @@ def test_twice_is_once(ledger: Ledger, resource: Resource) -> None:
 
 @EACH_RESOURCE
 def test_undo_without_do_leaves_a_tombstone(ledger: Ledger, resource: Resource) -> None:
-    _authorized(ledger)
+    _founded(ledger, resource)
     effects = _effects(ledger, resource)
 
     undone = [effects.undo(["o-1:step:1"]) for _ in range(2)]
@@ -73,7 +93,7 @@ def test_undo_without_do_leaves_a_tombstone(ledger: Ledger, resource: Resource) 
 
 @EACH_RESOURCE
 def test_do_then_undo_is_as_before_and_stays_so(ledger: Ledger, resource: Resource) -> None:
-    _authorized(ledger)
+    _founded(ledger, resource)
     effects = _effects(ledger, resource)
     (done,) = effects.do([_item(resource)])
 
@@ -88,7 +108,7 @@ def test_do_then_undo_is_as_before_and_stays_so(ledger: Ledger, resource: Resour
 
 @EACH_RESOURCE
 def test_find_tells_and_changes_nothing(ledger: Ledger, resource: Resource) -> None:
-    _authorized(ledger)
+    _founded(ledger, resource)
     effects = _effects(ledger, resource)
     before = effects.find(["o-1:step:1"])
 
@@ -100,7 +120,7 @@ def test_find_tells_and_changes_nothing(ledger: Ledger, resource: Resource) -> N
 
 @EACH_RESOURCE
 def test_two_keys_of_one_order_are_two_effects(ledger: Ledger, resource: Resource) -> None:
-    _authorized(ledger)
+    _founded(ledger, resource)
     effects = _effects(ledger, resource)
 
     outcomes = effects.do([_item(resource, "o-1:step:1"), _item(resource, "o-1:step:2")])
@@ -110,7 +130,7 @@ def test_two_keys_of_one_order_are_two_effects(ledger: Ledger, resource: Resourc
 
 @EACH_RESOURCE
 def test_what_comes_too_late_is_refused_unless_it_was_done(ledger: Ledger, resource: Resource) -> None:
-    _authorized(ledger)
+    _founded(ledger, resource)
     effects = _effects(ledger, resource)
     effects.do([_item(resource, "o-1:step:1")])
 
@@ -166,6 +186,46 @@ def test_a_captured_authorization_is_void_only_after_the_refund(ledger: Ledger) 
 
     assert held == [Outcome("o-1:auth:1", "refused", reason="captured")]
     assert released == [Outcome("o-1:auth:1", "undone")]
+
+
+@pytest.mark.parametrize(
+    ("refund", "reason"),
+    [
+        (_refund("2.500"), None),
+        (_refund("2.501"), "exceeds-capture"),
+        (_refund("1.000", currency="USD"), "exceeds-capture"),
+        (_refund("1.000", capture="o-1:auth:1"), "not-captured"),
+    ],
+)
+def test_a_refund_needs_a_capture_that_covers_it(ledger: Ledger, refund: Refund, reason: str | None) -> None:
+    _authorized(ledger)
+    _captured(ledger)
+
+    (outcome,) = _effects(ledger, Resource.REFUNDS).do([refund])
+
+    assert (outcome.status, outcome.reason) == ("refused" if reason else "done", reason)
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "in one request"])
+def test_refunds_of_a_capture_are_added_up(ledger: Ledger, together: bool) -> None:
+    _authorized(ledger)
+    _captured(ledger)
+    refunds = _effects(ledger, Resource.REFUNDS)
+    asked = [_refund("1.500", n=1), _refund("1.001", n=2), _refund("1.000", n=3)]
+
+    outcomes = refunds.do(asked) if together else [refunds.do([each])[0] for each in asked]
+
+    assert [outcome.reason for outcome in outcomes] == [None, "exceeds-capture", None]
+
+
+def test_a_capture_with_a_refund_is_not_undone(ledger: Ledger) -> None:
+    _authorized(ledger)
+    captures = _captured(ledger)
+    _effects(ledger, Resource.REFUNDS).do([_refund("1.000")])
+
+    (outcome,) = captures.undo(["o-1:capture:1"])
+
+    assert outcome.reason == "refunded"
 
 
 def test_the_ledger_is_paged_and_added_up(ledger: Ledger) -> None:

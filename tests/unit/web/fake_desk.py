@@ -5,6 +5,7 @@ import msgspec
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary, RunTrace
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
+from sagas.wishes import Refunding, RefundWish
 from web.description import run_examples as examples
 from web.description.pauses import PAUSED_EXAMPLE
 
@@ -13,6 +14,7 @@ TRACE = msgspec.convert(examples.TRACE, RunTrace)
 GROUP = msgspec.convert(examples.PARKED["groups"][0], ParkedGroup)
 ACTED = msgspec.convert(examples.ACTED, Acted)
 IN_BULK = msgspec.convert(examples.ACTED_IN_BULK, ActedInBulk)
+REFUNDING = msgspec.convert(examples.REFUNDING, Refunding)
 PAUSED = msgspec.convert(PAUSED_EXAMPLE, Paused)
 RUN = msgspec.convert(examples.RUN, RunSummary)
 
@@ -42,6 +44,10 @@ class Desk:
     def act(self, tenant_id: str, name: str, wanted: Instruction) -> Acted:
         self._note(tenant_id, name, wanted)
         return ACTED
+
+    def refund(self, tenant_id: str, order_id: str, wish: RefundWish) -> Refunding:
+        self._note(tenant_id, order_id, wish)
+        return REFUNDING
 
     def act_on_all(
         self,

@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk, Switchboard
 
 from app.orders.model import Accepted, NewOrder, Status
@@ -70,6 +71,7 @@ class Platform:
         self.wait_s: float | None = None
         self.desk = Desk()
         self.switchboard = Switchboard()
+        self.delivery_desk = DeliveryDesk()
 
     def accept(self, new: NewOrder) -> Future[Accepted]:
         self.accepted.append(new)
@@ -106,4 +108,5 @@ class Platform:
             shedding=lambda: self.wait_s,
             runs=self.desk,
             pauses=self.switchboard,
+            deliveries=self.delivery_desk,
         )

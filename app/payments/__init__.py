@@ -1,0 +1,1 @@
+"""What customers have paid, and what was given back to them, by our books."""

@@ -1,0 +1,102 @@
+"""deliveries: what was reported of orders under way, and what operators do about it, by the REST API."""
+
+import getpass
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+
+from app.deliveries.queries import Standing
+from infra import running
+from infra.cli import run_tables
+from infra.cli.orders import UNBOUNDED_WIDTH
+from infra.client.rest import Client
+from infra.settings import Settings
+
+WAIT_AT_MOST_S = 20.0
+
+
+class Mark(StrEnum):
+    """To what an order can be moved by hand."""
+
+    PREPARING = "PREPARING"
+    READY_FOR_PICKUP = "READY_FOR_PICKUP"
+    PICKED_UP = "PICKED_UP"
+    IN_TRANSIT = "IN_TRANSIT"
+    DELIVERED = "DELIVERED"
+
+
+_Reason = Annotated[str, typer.Option("--reason", help="Why; kept with it.")]
+_Ids = Annotated[list[str], typer.Argument(metavar="REPORT...", help="Ids of parked reports.")]
+_Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    group = typer.Typer(no_args_is_help=True, help="See and steer deliveries under way.")
+    group.command("list")(list_reports)
+    for command in (parked, apply, dismiss, mark):
+        group.command()(command)
+    app.add_typer(group, name="deliveries")
+
+
+def list_reports(
+    fate: Annotated[Standing | None, typer.Option("--fate")] = None,
+    order: Annotated[str | None, typer.Option("--order", metavar="ID", help="Tracking id.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 50,
+    as_json: _Json = False,
+) -> None:
+    """List what was reported, newest first."""
+    given: dict[str, object | None] = {"fate": fate and fate.value, "tracking_id": order, "limit": limit}
+    told = _client().reports({name: value for name, value in given.items() if value is not None})
+    _print(told, run_tables.reports(told["reports"]), as_json=as_json)
+
+
+def parked(as_json: _Json = False) -> None:
+    """Show the reports that wait for a person, by reason and reporter."""
+    told = _client().parked_reports()
+    _print(told, run_tables.parked_reports(told["groups"]), as_json=as_json)
+
+
+def apply(reports: _Ids, reason: _Reason, as_json: _Json = False) -> None:
+    """Take parked reports up again: what was impossible may be possible now."""
+    _settle("apply", reports, reason, as_json=as_json)
+
+
+def dismiss(reports: _Ids, reason: _Reason, as_json: _Json = False) -> None:
+    """Leave parked reports alone for good."""
+    _settle("dismiss", reports, reason, as_json=as_json)
+
+
+def mark(
+    order: Annotated[str, typer.Argument(metavar="ID", help="Tracking id.")],
+    status: Mark,
+    reason: _Reason,
+    as_json: _Json = False,
+) -> None:
+    """Move an order forward by hand."""
+    told = _client().mark_order(order, {"status": status.value, **_why(reason)})
+    _print(told, f"{told['tracking_id']}: {told['before']} -> {told['status']}", as_json=as_json)
+
+
+def _settle(act: str, reports: list[str], reason: str, *, as_json: bool) -> None:
+    told = _client().settle_reports({"act": act, "report_ids": reports, **_why(reason)})
+    _print(told, f"{act}: {told['reports']} of {len(reports)} were parked", as_json=as_json)
+
+
+def _why(reason: str) -> dict[str, object]:
+    return {"reason": reason, "operator": getpass.getuser()}
+
+
+def _client() -> Client:
+    return Client.of(running.connected(Settings.load()), patience_s=WAIT_AT_MOST_S)
+
+
+def _print(told: object, shown: RenderableType, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(told))
+    else:
+        Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH).print(shown, markup=False)
