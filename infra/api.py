@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import crash_points, database
+from app.doorbell import Bell
 from app.orders import queries
 from app.orders.accept import StartWith
 from app.orders.group_commit import GroupCommit
@@ -20,10 +21,11 @@ from app.orders.views import OrderFilter, OrderPage, OrderView, Position, Timeli
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.tenants import service as tenants
+from app.webhooks.desk import WebhookDesk
 from infra import logs
 from infra.exposition import Exposition
 from infra.settings import REDIS_ROLES, Settings
-from infra.wiring import doorbell, partner_names, redis_client
+from infra.wiring import doorbell, keyring, partner_names, redis_client, webhooks_allowed
 from sagas.all import SAGAS
 from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
@@ -144,6 +146,12 @@ def services(settings: Settings, commit: GroupCommit) -> Services:
         metrics=Exposition(db, clients["redis-broker"], desk).expose,
         shedding=pressure.retry_after_s,
         runs=desk,
+        webhooks=WebhookDesk(
+            db,
+            keyring(settings),
+            allowed=webhooks_allowed(settings),
+            ring=partial(bell.ring, Bell.WEBHOOKS),
+        ),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
         deliveries=DeliveryDesk(db, bell),
     )

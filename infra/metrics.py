@@ -11,7 +11,7 @@ from app.orders.queries import REASONS
 from app.outbox.model import Event, EventType
 from app.outbox.redis_stream import RedisStream
 from app.webhooks.deliveries import Outcome
-from app.webhooks.model import Reason
+from app.webhooks.model import DisabledReason
 
 DURATION = Histogram(
     "order_processing_duration",
@@ -48,7 +48,7 @@ for _code in REASONS:
     ERRORS.labels(_code)
 for _outcome in ("taken", "refused", "unanswered"):
     WEBHOOK_TRIES.labels(_outcome)
-for _reason in (Reason.GONE, Reason.FAILING):
+for _reason in (DisabledReason.GONE, DisabledReason.FAILING):
     WEBHOOKS_DISABLED.labels(_reason)
 for _cause in Cause:
     DRIFT.labels(_cause)

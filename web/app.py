@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from web import deliveries, health, observation, orders, pauses, problems, refunds, runs
+from web import deliveries, health, observation, orders, pauses, problems, refunds, runs, webhooks
 from web.description import pages, specification
 from web.services import Services
 from web.submissions import BODY_LIMIT_BYTES
@@ -20,6 +20,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(deliveries.blueprint(services))
     api.register_blueprint(refunds.blueprint(services))
     api.register_blueprint(pauses.blueprint(services))
+    api.register_blueprint(webhooks.blueprint(services))
     api.register_blueprint(health.blueprint(services))
     app.register_blueprint(pages.blueprint(api))
     problems.register(app)

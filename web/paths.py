@@ -3,5 +3,6 @@
 ORDERS = "/v1/orders"
 ORDER = "/v1/orders/{order_id}"
 TIMELINE = "/v1/orders/{order_id}/timeline"
+WEBHOOK = "/v1/webhooks/{webhook_id}"
 PROBLEM = "/problems/{code}"
 RUN = "/v1/ops/runs/{run_id}"

@@ -16,14 +16,23 @@ from sqlalchemy import Connection, text
 from app import database
 from app.outbox.model import Event
 from app.webhooks import schedule
-from app.webhooks.model import STANDINGS, Delivery, DeliveryPage, Replay, Replayed, Standing, State
+from app.webhooks.model import (
+    STANDINGS,
+    DeliveryPage,
+    DeliveryState,
+    Replay,
+    Replayed,
+    WebhookDelivery,
+    WebhookState,
+)
 from app.webhooks.post import Reply
 
 REPLAYED_AT_ONCE = 10_000
 
 _WAITS = "d.endpoint_id = e.id AND d.state IN ('w', 's') AND d.due_at <= now()"
 _DUE = f"""
-    FROM webhook_endpoints e WHERE e.state = '{State.ENABLED}' AND (e.quiet_until IS NULL OR e.quiet_until <= now())
+    FROM webhook_endpoints e WHERE e.state = '{WebhookState.ENABLED}'
+    AND (e.quiet_until IS NULL OR e.quiet_until <= now())
     AND EXISTS (SELECT FROM webhook_deliveries d WHERE {_WAITS})
 """
 _TAKE = text(f"""
@@ -53,7 +62,7 @@ _TAKE = text(f"""
 _QUEUE = f"""
     INSERT INTO webhook_deliveries (day, endpoint_id, pos, order_id)
     SELECT l.day, e.id, l.pos, l.order_id FROM outbox_log l JOIN webhook_endpoints e ON e.tenant_id = l.tenant_id
-    AND e.state = '{State.ENABLED}' AND (e.types = '{{}}' OR l.type = ANY(e.types))
+    AND e.state = '{WebhookState.ENABLED}' AND (e.types = '{{}}' OR l.type = ANY(e.types))
 """
 _AGAIN = """
     ON CONFLICT (endpoint_id, pos, day) DO UPDATE SET state = 'w', due_at = now(), tries = 0, delivered_at = NULL
@@ -228,7 +237,7 @@ def log(
         """),
         {"endpoint": endpoint_id, "order_id": order_id, "after": after, "limit": limit + 1},
     ).all()
-    found = [Delivery(**{**row._mapping, "state": _standing(row.state)}) for row in rows[:limit]]
+    found = [WebhookDelivery(**{**row._mapping, "state": _standing(row.state)}) for row in rows[:limit]]
     return DeliveryPage(found, found[-1].place if len(rows) > limit else None)
 
 
@@ -290,5 +299,5 @@ def _places(events: Sequence[Event]) -> Mapping[str, Any]:
     }
 
 
-def _standing(state: str | bytes) -> Standing:
+def _standing(state: str | bytes) -> DeliveryState:
     return STANDINGS[state.decode() if isinstance(state, bytes) else state]

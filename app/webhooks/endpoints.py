@@ -12,11 +12,11 @@ from app.webhooks import schedule
 from app.webhooks.model import (
     AT_MOST,
     Changes,
-    Reason,
-    State,
+    DisabledReason,
     TooManyWebhooks,
     Webhook,
     WebhookNotFound,
+    WebhookState,
 )
 from app.webhooks.schedule import Verdict
 
@@ -134,14 +134,17 @@ def enable(connection: Connection, tenant_id: str, endpoint_id: str) -> Webhook:
         connection,
         tenant_id,
         endpoint_id,
-        f"state = '{State.ENABLED}', reason = NULL, failures = 0, failing_since = NULL, quiet_until = NULL",
+        f"state = '{WebhookState.ENABLED}', reason = NULL, failures = 0, failing_since = NULL, quiet_until = NULL",
     )
 
 
 def disable(connection: Connection, tenant_id: str, endpoint_id: str) -> Webhook:
     """:raises WebhookNotFound:"""
     return _update(
-        connection, tenant_id, endpoint_id, f"state = '{State.DISABLED}', reason = '{Reason.OWNER}'"
+        connection,
+        tenant_id,
+        endpoint_id,
+        f"state = '{WebhookState.DISABLED}', reason = '{DisabledReason.OWNER}'",
     )
 
 
@@ -164,14 +167,14 @@ def interests(connection: Connection) -> Mapping[str, frozenset[str] | None]:
         text(
             "SELECT tenant_id, bool_or(types = '{}') AS every, "
             "(SELECT array_agg(DISTINCT type) FROM webhook_endpoints o, unnest(o.types) type "
-            f"WHERE o.tenant_id = e.tenant_id AND o.state = '{State.ENABLED}') AS types "
-            f"FROM webhook_endpoints e WHERE state = '{State.ENABLED}' GROUP BY tenant_id"
+            f"WHERE o.tenant_id = e.tenant_id AND o.state = '{WebhookState.ENABLED}') AS types "
+            f"FROM webhook_endpoints e WHERE state = '{WebhookState.ENABLED}' GROUP BY tenant_id"
         )
     )
     return {row.tenant_id: None if row.every else frozenset(row.types) for row in result}
 
 
-def judge(connection: Connection, verdicts: Mapping[str, Verdict]) -> list[tuple[str, Reason]]:
+def judge(connection: Connection, verdicts: Mapping[str, Verdict]) -> list[tuple[str, DisabledReason]]:
     """
     Note what receivers have answered, and disable those that are gone, or have taken nothing for days; their
     owner is told by an event.
@@ -208,9 +211,9 @@ def judge(connection: Connection, verdicts: Mapping[str, Verdict]) -> list[tuple
     disabled = connection.execute(
         text(f"""
             WITH disabled AS (
-                UPDATE webhook_endpoints SET state = '{State.DISABLED}', events = events + 1, updated_at = now(),
-                    reason = CASE WHEN id = ANY(:gone) THEN '{Reason.GONE}' ELSE '{Reason.FAILING}' END
-                WHERE id = ANY(:failed) AND state = '{State.ENABLED}' AND (id = ANY(:gone)
+                UPDATE webhook_endpoints SET state = '{WebhookState.DISABLED}', events = events + 1, updated_at = now(),
+                    reason = CASE WHEN id = ANY(:gone) THEN '{DisabledReason.GONE}' ELSE '{DisabledReason.FAILING}' END
+                WHERE id = ANY(:failed) AND state = '{WebhookState.ENABLED}' AND (id = ANY(:gone)
                     OR failures >= :breaks_at AND failing_since < now() - make_interval(secs => :days_s))
                 RETURNING id, tenant_id, events, reason
             ), told AS (
@@ -227,7 +230,7 @@ def judge(connection: Connection, verdicts: Mapping[str, Verdict]) -> list[tuple
             "days_s": schedule.DISABLED_AFTER_S,
         },
     )
-    return [(row.id, Reason(row.reason)) for row in disabled]
+    return [(row.id, DisabledReason(row.reason)) for row in disabled]
 
 
 def _update(
@@ -256,7 +259,7 @@ def _webhook(row: Row[Any]) -> Webhook:
     return Webhook(
         **{
             **row._mapping,
-            "state": State(row.state),
-            "reason": row.reason and Reason(row.reason),
+            "state": WebhookState(row.state),
+            "reason": row.reason and DisabledReason(row.reason),
         }
     )

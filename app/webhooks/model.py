@@ -23,14 +23,14 @@ class TooManyWebhooks(errors.Conflict):
     code = "too-many-webhooks"
 
 
-class State(StrEnum):
+class WebhookState(StrEnum):
     """Whether events are sent there."""
 
     ENABLED = "enabled"
     DISABLED = "disabled"
 
 
-class Reason(StrEnum):
+class DisabledReason(StrEnum):
     """Why it was disabled."""
 
     OWNER = "owner"  # it was asked for
@@ -38,7 +38,7 @@ class Reason(StrEnum):
     FAILING = "failing"  # nothing has been taken for days
 
 
-class Standing(StrEnum):
+class DeliveryState(StrEnum):
     """Where a delivery stands."""
 
     WAITING = "waiting"  # for its first or next try
@@ -48,10 +48,10 @@ class Standing(StrEnum):
 
 
 STANDINGS = {
-    "w": Standing.WAITING,
-    "s": Standing.SENDING,
-    "d": Standing.DELIVERED,
-    "g": Standing.GIVEN_UP,
+    "w": DeliveryState.WAITING,
+    "s": DeliveryState.SENDING,
+    "d": DeliveryState.DELIVERED,
+    "g": DeliveryState.GIVEN_UP,
 }
 
 
@@ -63,8 +63,8 @@ class Webhook:
     url: str
     types: list[str]
     description: str | None
-    state: State
-    reason: Reason | None
+    state: WebhookState
+    reason: DisabledReason | None
     failures: int
     failing_since: datetime | None
     old_secret_until: datetime | None
@@ -73,7 +73,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class WebhookDelivery:
     """
     One event on its way to one receiver; `status`, `took_ms`, `error` and `answered_at` are those of the latest try.
 
@@ -85,7 +85,7 @@ class Delivery:
     type: str | None
     order_id: str
     sequence: int | None
-    state: Standing
+    state: DeliveryState
     tries: int
     due_at: datetime | None
     status: int | None
@@ -99,7 +99,7 @@ class Delivery:
 class DeliveryPage:
     """Newest events first; `next` is the place to go on behind, None at the end."""
 
-    deliveries: list[Delivery]
+    deliveries: list[WebhookDelivery]
     next: int | None
 
 

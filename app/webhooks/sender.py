@@ -23,7 +23,7 @@ from app.webhooks import address, deliveries, endpoints, post, schedule, signatu
 from app.webhooks.address import AddressRefused
 from app.webhooks.deliveries import Outcome, Taken
 from app.webhooks.keyring import Keyring, SecretUnreadable
-from app.webhooks.model import Reason
+from app.webhooks.model import DisabledReason
 from app.webhooks.post import Reply
 
 AT_ONCE = 10
@@ -59,7 +59,7 @@ class Sender:
         timeout_s: float = post.TIMEOUT_S,
         linger_s: float = LINGER_S,
         observe: Callable[[Outcome], None] = _nobody,
-        observe_disabled: Callable[[Reason], None] = lambda _: None,
+        observe_disabled: Callable[[DisabledReason], None] = lambda _: None,
     ) -> None:
         """
         :param machine: senders of the same name look for work in turn

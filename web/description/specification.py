@@ -19,6 +19,8 @@ from web import (
     refunds,
     representations,
     runs,
+    webhook_instructions,
+    webhooks,
 )
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
@@ -110,6 +112,8 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *instructions.SCHEMAS,
             *deliveries.SCHEMAS,
             *delivery_instructions.SCHEMAS,
+            *webhooks.SCHEMAS,
+            *webhook_instructions.SCHEMAS,
             *health.SCHEMAS,
             Problem,
         ],

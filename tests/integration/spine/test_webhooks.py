@@ -26,12 +26,12 @@ from app.webhooks.desk import WebhookDesk, WebhookWithSecret
 from app.webhooks.keyring import Keyring
 from app.webhooks.model import (
     Changes,
-    Reason,
+    DeliveryState,
+    DisabledReason,
     Replay,
-    Standing,
-    State,
     TooManyWebhooks,
     WebhookNotFound,
+    WebhookState,
 )
 from app.webhooks.sender import Sender
 from app.webhooks.sink import Webhooks
@@ -90,7 +90,7 @@ class Post:
             connection.execute(text("UPDATE webhook_deliveries SET due_at = now() - interval '1 s'"))
             connection.execute(text("UPDATE webhook_endpoints SET quiet_until = NULL"))
 
-    def log(self, webhook: WebhookWithSecret, **options: Any) -> list[tuple[str, Standing, int]]:
+    def log(self, webhook: WebhookWithSecret, **options: Any) -> list[tuple[str, DeliveryState, int]]:
         page = self.desk.deliveries("default", webhook.id, **{**EVERYTHING, **options})
         return [(one.order_id, one.state, one.tries) for one in page.deliveries]
 
@@ -137,7 +137,7 @@ def test_events_arrive_signed_and_the_public_library_verifies_them(post: Post, h
     (sent,) = healthy.got
     told = standardwebhooks.Webhook(webhook.secret).verify(sent.body, sent.headers)
     assert (told["subject"], told["type"], told["id"]) == ("a", "order.accepted", sent.headers["webhook-id"])
-    assert post.log(webhook) == [("a", Standing.DELIVERED, 1)]
+    assert post.log(webhook) == [("a", DeliveryState.DELIVERED, 1)]
     assert [outcome.reply.taken for outcome in post.outcomes] == [True]
 
 
@@ -165,10 +165,10 @@ def test_what_follows_a_failed_event_does_not_wait_for_it(post: Post, healthy: R
 
     assert healthy.names == [("a", 1), ("a", 2), ("a", 3)]
     assert [state for _, state, _ in post.log(webhook)] == [
-        *[Standing.DELIVERED] * 2,
-        Standing.WAITING,
+        *[DeliveryState.DELIVERED] * 2,
+        DeliveryState.WAITING,
     ]
-    assert post.log(webhook, failed=True) == [("a", Standing.WAITING, 1)]
+    assert post.log(webhook, failed=True) == [("a", DeliveryState.WAITING, 1)]
 
 
 def test_a_receiver_that_hangs_keeps_no_other_waiting(post: Post, healthy: Receiver, other: Receiver) -> None:
@@ -180,9 +180,11 @@ def test_a_receiver_that_hangs_keeps_no_other_waiting(post: Post, healthy: Recei
     working.start()
 
     try:
-        while len(healthy.got) < 60 or {state for _, state, _ in post.log(quick)} != {Standing.DELIVERED}:
+        while len(healthy.got) < 60 or {state for _, state, _ in post.log(quick)} != {
+            DeliveryState.DELIVERED
+        }:
             assert working.is_alive()
-        assert Standing.DELIVERED not in {state for _, state, _ in post.log(hanging)}
+        assert DeliveryState.DELIVERED not in {state for _, state, _ in post.log(hanging)}
     finally:
         done.set()
         working.join()
@@ -261,7 +263,7 @@ def test_tries_follow_the_schedule_and_end(post: Post, healthy: Receiver) -> Non
         least <= waited <= least * (1 + schedule.JITTER) + 1
         for least, waited in zip(schedule.WAITS_S, waits[:-1], strict=True)
     )
-    assert post.log(webhook) == [("a", Standing.GIVEN_UP, schedule.TRIES)]
+    assert post.log(webhook) == [("a", DeliveryState.GIVEN_UP, schedule.TRIES)]
     assert post.sender().run() is False
     assert len({sent.headers["webhook-id"] for sent in healthy.got}) == 1
 
@@ -282,7 +284,7 @@ def test_gone_disables_at_once_and_the_owner_is_told_at_his_other_receivers(
 ) -> None:
     gone, _ = post.to(other, "order.accepted"), post.to(healthy, "webhook.disabled")
     other.answer = answers(410)
-    disabled: list[Reason] = []
+    disabled: list[DisabledReason] = []
     post.written("a")
 
     post.sender(observe_disabled=disabled.append).run()
@@ -291,7 +293,11 @@ def test_gone_disables_at_once_and_the_owner_is_told_at_his_other_receivers(
     post.sender().run()
 
     found = post.desk.webhook("default", gone.id)
-    assert (found.state, found.reason, disabled) == (State.DISABLED, Reason.GONE, [Reason.GONE])
+    assert (found.state, found.reason, disabled) == (
+        WebhookState.DISABLED,
+        DisabledReason.GONE,
+        [DisabledReason.GONE],
+    )
     (told,) = healthy.got
     assert told.event["type"] == "webhook.disabled"
     assert (told.event["source"], told.event["subject"]) == ("/uoop/webhooks", gone.id)
@@ -330,7 +336,7 @@ def test_a_receiver_that_keeps_failing_is_only_probed_and_served_again_when_it_i
     post.later()
     post.sender().run()
 
-    assert {state for _, state, _ in post.log(webhook)} == {Standing.DELIVERED}
+    assert {state for _, state, _ in post.log(webhook)} == {DeliveryState.DELIVERED}
     assert post.desk.webhook("default", webhook.id).failures == 0
 
 
@@ -343,7 +349,7 @@ def test_who_has_taken_nothing_for_days_is_disabled_and_goes_on_when_enabled(
     post.sender(at_once=schedule.BREAKS_AT).run()
     post.later()
     post.sender().run()
-    assert post.desk.webhook("default", webhook.id).state is State.ENABLED
+    assert post.desk.webhook("default", webhook.id).state is WebhookState.ENABLED
     with post.db.begin() as connection:
         connection.execute(
             text("UPDATE webhook_endpoints SET failing_since = failing_since - interval '3 days'")
@@ -352,14 +358,14 @@ def test_who_has_taken_nothing_for_days_is_disabled_and_goes_on_when_enabled(
     post.later()
     post.sender().run()
     found = post.desk.webhook("default", webhook.id)
-    assert (found.state, found.reason) == (State.DISABLED, Reason.FAILING)
+    assert (found.state, found.reason) == (WebhookState.DISABLED, DisabledReason.FAILING)
     post.later()
     assert post.sender().run() is False
 
     healthy.answer = answers(204)
     post.desk.enable("default", webhook.id)
     post.sender().run()
-    assert {state for _, state, _ in post.log(webhook)} == {Standing.DELIVERED}
+    assert {state for _, state, _ in post.log(webhook)} == {DeliveryState.DELIVERED}
 
 
 def test_both_secrets_sign_while_receivers_change_over(post: Post, healthy: Receiver) -> None:
@@ -398,7 +404,7 @@ def test_another_key_sends_nothing_and_costs_no_try(post: Post, healthy: Receive
     post.written("a")
 
     post.sender(key="f" * 32).run()
-    assert post.log(webhook) == [("a", Standing.WAITING, 0)]
+    assert post.log(webhook) == [("a", DeliveryState.WAITING, 0)]
     post.later()
     post.sender().run()
 
@@ -473,7 +479,7 @@ def test_a_sender_that_dies_with_the_answer_unnoted_sends_again_under_the_same_i
 
     assert healthy.names == [("a", 1), ("a", 1), ("a", 2)]
     assert healthy.got[0].headers["webhook-id"] == healthy.got[1].headers["webhook-id"]
-    assert [state for _, state, _ in post.log(webhook)] == [Standing.DELIVERED] * 2
+    assert [state for _, state, _ in post.log(webhook)] == [DeliveryState.DELIVERED] * 2
 
 
 def test_a_late_failure_does_not_undo_what_a_successor_has_in_hands(post: Post, healthy: Receiver) -> None:
@@ -486,7 +492,7 @@ def test_a_late_failure_does_not_undo_what_a_successor_has_in_hands(post: Post, 
 
     asyncio.run(failing(sender, late, healthy))
 
-    assert post.log(webhook) == [("a", Standing.SENDING, 0)]
+    assert post.log(webhook) == [("a", DeliveryState.SENDING, 0)]
 
 
 def test_a_name_that_leads_inside_is_refused_when_it_is_given_and_when_it_is_called(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk, Switchboard
+from fake_webhook_desk import WebhookDesk
 
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import (
@@ -22,6 +23,7 @@ TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
 OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
 ADMINISTRATOR = "uoop_dddddddd_0123456789abcdef0123456789abcdef"
 READ_ONLY = "uoop_ffffffff_0123456789abcdef0123456789abcdef"
+LISTENER = "uoop_cccccccc_0123456789abcdef0123456789abcdef"
 AT = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
 ORDER_ID = "018f3b2c-7d4e-7a10-9c55-3f1e2a6b7c8d"
 
@@ -61,6 +63,7 @@ class Platform:
             TOKEN: Principal("t1", "0a1b2c3d", frozenset({"orders:read", "orders:write"})),
             OPERATOR: Principal("t1", "eeeeeeee", frozenset({"ops"})),
             ADMINISTRATOR: Principal("t1", "dddddddd", frozenset({"ops", "admin"})),
+            LISTENER: Principal("t1", "cccccccc", frozenset({"events:read"})),
             READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
         }
         self.view: OrderView | Exception | None = VIEW
@@ -71,6 +74,7 @@ class Platform:
         self.wait_s: float | None = None
         self.desk = Desk()
         self.switchboard = Switchboard()
+        self.webhooks = WebhookDesk()
         self.delivery_desk = DeliveryDesk()
 
     def accept(self, new: NewOrder) -> Future[Accepted]:
@@ -108,5 +112,6 @@ class Platform:
             shedding=lambda: self.wait_s,
             runs=self.desk,
             pauses=self.switchboard,
+            webhooks=self.webhooks,
             deliveries=self.delivery_desk,
         )
