@@ -21,6 +21,7 @@ task_routes = {
     names.RECONCILE: {"queue": names.CONTROL},
     names.MEND_CAPACITY: {"queue": names.CONTROL},
     names.MAINTAIN: {"queue": names.CONTROL},
+    names.SETTLE: {"queue": names.CONTROL},
     names.RELAY: {"queue": names.OUTBOX},
     names.SEND_WEBHOOKS: {"queue": names.WEBHOOKS},
 }
@@ -69,6 +70,7 @@ beat_schedule = {
     "reconcile": {"task": names.RECONCILE, "schedule": 5.0},
     "mend-capacity": {"task": names.MEND_CAPACITY, "schedule": 60.0},
     "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},
+    "settle": {"task": names.SETTLE, "schedule": 5.0},
 }
 beat_max_loop_interval = 0.5
 beat_scheduler = "celery.beat:Scheduler"  # jobs are harmless when doubled: there is nothing to remember

@@ -9,6 +9,7 @@ from app import database, errors, migrations, partitions
 from app.capacity.ledger import Ledger
 from app.runs import cohorts
 from app.runs.model import COMPENSATION, FRONT, RETRY, step_lane
+from app.tenants import keys
 from app.tenants import service as tenants
 from infra import kept, wiring
 from infra.settings import Settings
@@ -48,7 +49,7 @@ def prepare(settings: Settings) -> None:
             tenants.ensure_tenant(
                 connection, tenants.DEFAULT_TENANT, name="Default", order_deadline_s=settings.order_deadline_s
             )
-            tenants.keep_key(connection, _token(settings), tenants.DEFAULT_TENANT, scopes=tenants.ALL_SCOPES)
+            keys.keep(connection, _token(settings), tenants.DEFAULT_TENANT, scopes=keys.ALL_SCOPES)
         wiring.keyring(settings)  # its key is made before two processes make one each
         wiring.reconcile(engine, Ledger(wiring.redis_client(settings.ledger_url.get_secret_value())))
     finally:
@@ -60,7 +61,7 @@ def _token(settings: Settings) -> str:
     path = settings.home / "api-key"
     if not path.exists():
         kept.folder(settings.home)
-        kept.write(path, tenants.new_token() + "\n")  # in one step: half a key would open nothing for ever
+        kept.write(path, keys.new_token() + "\n")  # in one step: half a key would open nothing for ever
     return path.read_text().strip()
 
 

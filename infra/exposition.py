@@ -18,6 +18,7 @@ from app.runs import pauses
 from app.runs.pauses import Pause
 from app.runs.pressure import oldest_age_s
 from app.runs.views import ParkedGroup
+from infra.settlement_gauges import Differing
 from sagas.operations import Operations
 from tasks import names
 from tasks.priorities import kept_under
@@ -126,7 +127,7 @@ class Exposition:
     """The answers of one process."""
 
     def __init__(self, db: Engine, broker: "redis.Redis", desk: Operations) -> None:
-        self._collectors: Sequence[Collector] = (Stores(db, broker), HeldBack(db, desk))
+        self._collectors: Sequence[Collector] = (Stores(db, broker), HeldBack(db, desk), Differing(db))
 
     def expose(self) -> tuple[bytes, str]:
         """:return: the exposition and its content type"""

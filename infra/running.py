@@ -71,7 +71,7 @@ def up(
     settings: Settings,
     *,
     processes: Callable[[Settings], Sequence[Process]] = stack.processes,
-    on_unclean_worker_death: Callable[[Settings], None] = lambda _: None,
+    on_unclean_worker_death: Callable[[Settings, int | None], None] = lambda *_: None,
     on_ready: Callable[[Settings], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
@@ -79,7 +79,8 @@ def up(
     Start everything and keep it running until told to stop by a signal.
 
     :param processes: the platform's own ones, for settings in which every URL and port is filled in
-    :param on_unclean_worker_death: called beside when a worker died, with messages perhaps lost
+    :param on_unclean_worker_death: called beside when a worker died, with messages perhaps lost; its process id, or
+        None for all workers of a supervisor that was killed
     :param on_ready: called once when everything is ready
     :raises UoopError: if another supervisor holds the home, a port is taken, or something does not come up
     """

@@ -120,6 +120,12 @@ class Settings(BaseSettings):
     )
     control_processes: int = Field(default=2, ge=1, description="Processes that claim and sweep")
 
+    child_memory_mb: int = Field(
+        default=1024,
+        ge=256,
+        description="Memory that one process of a worker may take, so that an order cannot eat all",
+    )
+
     front_slots: int = Field(default=3, ge=1, description="Cohorts in flight in the front lane")
     cohort_size: int = Field(default=1000, ge=1, le=10_000, description="Most orders that travel together")
     lane_interval_ms: int = Field(default=200, ge=0, description="Least time between two cohorts of one lane")
@@ -127,11 +133,43 @@ class Settings(BaseSettings):
         default=1000, ge=0, description="Orders per quarter of an hour in a restaurant that nobody told of"
     )
     shed_above_ms: int = Field(
-        default=1000, ge=1, description="Age of the oldest waiting order above which new ones are turned away"
+        default=1000,
+        ge=1,
+        description="Age of a tenant's oldest waiting order above which its new ones are refused",
     )
     order_deadline_s: int = Field(default=900, ge=1, description="Time in which an order ends or is parked")
+    settle_hour: int = Field(
+        default=1,
+        ge=0,
+        le=23,
+        description="Hour of the day, in UTC, from which yesterday is compared with the providers' lists",
+    )
     drain_s: float = Field(
         default=15, ge=1, description="Time that a stop may take before processes are killed"
+    )
+
+    key_rate_per_s: int = Field(
+        default=10_000, ge=1, description="Requests a second of a key that has no rate of its own"
+    )
+    tenant_rate_per_s: int = Field(
+        default=10_000,
+        ge=1,
+        description="Requests a second of all keys of a tenant that has no rate of its own",
+    )
+    jwt_issuer: str = Field(
+        default="",
+        description="Issuer (`iss`) whose JWT bearer tokens open the API beside its keys; empty: nobody's",
+    )
+    jwt_audience: str = Field(default="", description="Audience (`aud`) that such a token must name")
+    jwt_jwks: str = Field(
+        default="", description="The issuer's public keys as JWKS: a file, or an `https://` address"
+    )
+    jwt_refresh_s: float = Field(
+        default=300, ge=10, description="After this time the issuer's keys are read again"
+    )
+    jwt_tenant_claim: str = Field(default="tenant", description="Claim that names the tenant")
+    jwt_scope_claim: str = Field(
+        default="scope", description="Claim with the scopes, as one string or as a list"
     )
 
     flower: bool = Field(default=True, description="Whether Flower runs")
@@ -192,6 +230,20 @@ class Settings(BaseSettings):
             raise ValueError("a Redis URL begins with redis:// or rediss://")
         return url
 
+    @field_validator("jwt_jwks")
+    @classmethod
+    def _jwks(cls, place: str) -> str:
+        scheme = urlsplit(place).scheme
+        if scheme not in {"", "https"}:
+            raise ValueError("the keys come from a file or an https:// address")
+        return place if scheme or not place else str(Path(place).expanduser().resolve())
+
+    @model_validator(mode="after")
+    def _issuer_is_whole(self) -> Self:
+        if len({bool(self.jwt_issuer), bool(self.jwt_audience), bool(self.jwt_jwks)}) > 1:
+            raise ValueError("UOOP_JWT_ISSUER, UOOP_JWT_AUDIENCE and UOOP_JWT_JWKS are given together")
+        return self
+
     @model_validator(mode="after")
     def _kafka_is_whole(self) -> Self:
         if self.kafka_security == "scram" and not (self.kafka_username and self.kafka_password):
@@ -247,8 +299,9 @@ def _problems(error: ValidationError) -> dict[str, str]:
     """One line per wrong variable; the value is left out, since it may hold a password."""
     found = {}
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        message = problem["msg"].removeprefix("Value error, ")
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
-        found[name] = f"{PREFIX}{name.upper()} is wrong: {problem['msg'].removeprefix('Value error, ')}"
+        found[name] = f"{PREFIX}{name.upper()} is wrong: {message}" if problem["loc"] else message
     return found
 
 

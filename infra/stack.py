@@ -97,10 +97,8 @@ def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
     return Process(
         name=name,
         command=(
-            *(sys.executable, "-m", "celery", "-A", "infra.worker", "worker"),
-            *("-Q", queue, "-n", f"{name}@%h", "-c", str(size)),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-            *("--loglevel", settings.log_level),
+            *(sys.executable, "-m", "infra.pool", name),
+            *("--queue", queue, "--processes", str(size)),
         ),
         env=env,
         stage=2,
@@ -129,7 +127,7 @@ def _flower(settings: Settings, env: dict[str, str]) -> Process:
 
 def _granian_flags(settings: Settings) -> tuple[str, ...]:
     return (
-        *("--http", "1", "--no-ws"),
+        *("--http", "1", "--no-ws", "--http1-buffer-size", "65536"),  # bounds what comes before a body
         *("--host", settings.host, "--port", str(settings.port)),
         *("--workers", str(settings.api_workers)),
         *("--backlog", "2048", "--backpressure", "2048"),  # above the connections that clients keep open

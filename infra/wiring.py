@@ -10,9 +10,11 @@ from functools import partial
 import redis
 import structlog
 from celery import Celery
+from kombu.exceptions import KombuError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine as Database
+from sqlalchemy.exc import OperationalError
 
 from app import database, partitions
 from app.capacity import drift
@@ -29,7 +31,9 @@ from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import Relay
 from app.outbox.side_by_side import Relays
 from app.providers import registry
-from app.providers.port import Kind
+from app.providers.port import Kind, Provider
+from app.runs import executions
+from app.settlement.service import Settlement
 from app.webhooks.keyring import Keyring
 from app.webhooks.sender import Sender
 from app.webhooks.sink import Webhooks
@@ -41,11 +45,14 @@ from sagas.backends.celery import CeleryCarrier
 from sagas.engine import Engine, Limits
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
+from sagas.settlement import BOOKS
+from tasks import names
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
 
 log = structlog.get_logger()
 
+SETTLE_FOR_S = 1.0  # of every 5 s between two ticks: never more than a fifth of one process
 TOLD_WITHIN_S, TELL_EVERY_S = 600.0, 0.25
 
 
@@ -55,12 +62,12 @@ class ProvidersUnknown(Unavailable):
     code = "providers-unknown"
 
 
-def redis_client(url: str) -> "redis.Redis":
-    """A client that cannot hang: 2 s to connect, 5 s for an answer."""
+def redis_client(url: str, *, connect_s: float = 2, answer_s: float = 5) -> "redis.Redis":
+    """A client that cannot hang."""
     return redis.Redis.from_url(
         url,
-        socket_connect_timeout=2,
-        socket_timeout=5,
+        socket_connect_timeout=connect_s,
+        socket_timeout=answer_s,
         socket_keepalive=True,
         health_check_interval=15,
         retry=Retry(
@@ -117,7 +124,22 @@ def services(settings: Settings, app: Celery) -> Services:
         reconcile=partial(reconcile, db, ledger),
         mend_capacity=partial(mend_capacity, db, ledger),
         maintain=partial(_maintain, db, [sink.name for sink in used]),
+        settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
     )
+
+
+def settlement(settings: Settings, db: Database) -> Settlement:
+    """
+    The comparison with every declared provider and the own fleet.
+
+    :raises ProvidersFileError: as `check_providers` does
+    """
+    check_providers(settings)
+    sides: dict[str, Provider] = {
+        provider.name: provider for provider in registry.load(settings.providers, engine=db)
+    }
+    sides[OWN_FLEET] = OwnFleet(db)
+    return Settlement(db, BOOKS, sides, holder=f"{socket.gethostname()}:{os.getpid()}")
 
 
 def sinks(settings: Settings, db: Database, ring: Callable[[Bell], None]) -> list[Sink]:
@@ -169,21 +191,31 @@ def _relay(db: Database, sink: Sink, holder: str) -> Relay:
     )
 
 
-def messages_may_be_lost(settings: Settings) -> None:
+def worker_died(settings: Settings, pid: int | None) -> None:
     """
     A worker died with messages in its hands: the sweep shall send again what nobody is executing.
 
-    Said again until Redis has taken it: a Redis that refuses to write is what workers die of.
+    Said until both stores have taken it: a Redis that is away is what workers die of.
+
+    :param pid: whose children's executions are surely over; None: leases tell
     """
-    carrier = CeleryCarrier(Celery(), redis_client(settings.broker_url.get_secret_value()), SAGAS)
-    until = time.monotonic() + TOLD_WITHIN_S
-    while True:
-        try:
-            return carrier.forget()
-        except redis.RedisError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(TELL_EVERY_S)
+    db = database.engine(settings.database_url.get_secret_value(), pool_size=1)
+    with Celery(broker=settings.broker_url.get_secret_value(), set_as_current=False) as app:
+        app.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
+        carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
+        until = time.monotonic() + TOLD_WITHIN_S
+        while True:
+            try:
+                if pid is not None:
+                    with db.begin() as connection:
+                        executions.bury(connection, pid)
+                carrier.forget()
+                app.send_task(names.SWEEP, queue=names.CONTROL, retry=False, ignore_result=True)
+                return
+            except (OperationalError, redis.RedisError, KombuError):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(TELL_EVERY_S)
 
 
 def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell) -> Ports:
@@ -228,6 +260,10 @@ def reconcile(db: Database, ledger: Ledger) -> None:
             capacity.rebuild(db, ledger)
     except Unavailable:
         return  # Redis is away: nothing can be held meanwhile either
+
+
+def _settle(settlement: Settlement, *, from_hour: int) -> None:
+    settlement.tick(now=datetime.now(UTC), from_hour=from_hour, for_s=SETTLE_FOR_S)
 
 
 def mend_capacity(db: Database, ledger: Ledger) -> None:

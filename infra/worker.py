@@ -1,15 +1,15 @@
 """The Celery composition root: `celery -A infra.worker worker`."""
 
+import resource
 from typing import TYPE_CHECKING
 
 from celery.signals import setup_logging, worker_process_init
 
 from app import crash_points
-from app.optimization.assign import assign
-from app.optimization.model import Problem
 from infra import logs
 from infra.settings import Settings
 from infra.wiring import services
+from tasks import names
 from tasks.base import application, made
 
 if TYPE_CHECKING:
@@ -27,9 +27,14 @@ def _logging(**_: object) -> None:
 
 @worker_process_init.connect
 def _warm_up(**_: object) -> None:
-    """Connect and load now what the first cohort would wait for."""
+    """Bound the memory; connect and load now what the first cohort would wait for."""
+    resource.setrlimit(resource.RLIMIT_DATA, (settings.child_memory_mb << 20,) * 2)
     made(celery)
-    assign(Problem(jobs=(), couriers=(), partners=()))
+    if names.OPTIMIZER in celery.amqp.queues.consume_from:
+        from app.optimization.assign import assign  # noqa: PLC0415 (loads OR-Tools)
+        from app.optimization.model import Problem  # noqa: PLC0415
+
+        assign(Problem(jobs=(), couriers=(), partners=()))
 
 
 celery: "Celery" = application(lambda: services(settings, celery))

@@ -6,7 +6,6 @@ by its answer whether the carrier should go on.
 """
 
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +91,7 @@ class Engine:
 
         :return: whether the carrier goes on to what comes next
         """
-        executor = uuid.uuid4().hex
+        executor = executions.new_executor()
         try:
             begun = self._patiently(lambda: self._begin(cohort_id, epoch, stage, step, executor))
         except StepPassed:
@@ -254,12 +253,12 @@ class Engine:
             paused=pausing.partners(cohort),
         )
         crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
-        result = isolation.act(
-            lambda part, sure: action(self._ports, replace(call, sure=sure), part),
-            members,
-            sure=call.sure,
-            rejects=step.rejects,
-        )
+
+        def act(part: Sequence[Member], sure: bool) -> Result:
+            crash_points.meet(step.name, [member.given.get("customer_id") for member in part])
+            return action(self._ports, replace(call, sure=sure), part)
+
+        result = isolation.act(act, members, sure=call.sure, rejects=step.rejects)
         crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
         return result
 

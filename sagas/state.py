@@ -234,6 +234,10 @@ def _backward(
     step, worst = _worst(bad)
     if worst.paused_lane:
         return _held_back(saga, cohort, member, worst.paused_lane, undone=undone)
+    if worst.verdict is Verdict.NOT_YET:
+        return _departure(
+            member, cohort, RunState.WAITING, undone=undone, lane=COMPENSATION, due_in_s=worst.due_in_s
+        )
     attempts, failing_s = member.attempts + 1, _failing_s(member, cohort.seen_at)
     if worst.verdict in FINAL or UNDO.gives_up(attempts, failing_s):
         failure = {

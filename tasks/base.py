@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.outbox.side_by_side import Relays
 from sagas.engine import Engine
-from tasks import broker_guard, unreadable_messages
+from tasks import broker_guard, rejoining, unreadable_messages
 from tasks.doorbell import RedisDoorbell
 
 log = structlog.get_logger()
@@ -30,6 +30,7 @@ class Services:
     :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
     :param watch_deliveries: looks after deliveries of which nothing was reported in time
     :param maintain: makes and drops partitions
+    :param settle: goes on comparing our books with the providers' lists, for a moment
     """
 
     engine: Engine
@@ -42,6 +43,7 @@ class Services:
     reconcile: Callable[[], None]
     mend_capacity: Callable[[], None]
     maintain: Callable[[], None]
+    settle: Callable[[], None]
 
 
 def made(app: Celery) -> Services:
@@ -79,9 +81,11 @@ def application(services_factory: Callable[[], Services], **configuration: Any) 
     """The Celery application; `services_factory` is called once in each worker process."""
     broker_guard.install()
     unreadable_messages.install()
+    rejoining.install()
     app = Celery("uoop", task_cls=ServiceTask, include=["tasks.steps", "tasks.control"])
     app.config_from_object("celeryconfig")
     app.conf.update(configuration)
+    app.steps["consumer"].add(rejoining.Rejoin)
     app.services_factory, app.services_made = services_factory, None
     app.set_default()
     return app

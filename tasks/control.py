@@ -104,6 +104,11 @@ def maintain(self: ControlTask, **_: object) -> None:
     self.services.maintain()
 
 
+@shared_task(name=names.SETTLE, bind=True, base=ControlTask)
+def settle(self: ControlTask, **_: object) -> None:
+    self.services.settle()
+
+
 def _relay_once(services: Services) -> int:
     moved = services.sequence()
     return moved + services.relays.run_once()

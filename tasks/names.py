@@ -12,6 +12,7 @@ RECONCILE = "uoop.reconcile"
 MEND_CAPACITY = "uoop.mend-capacity"
 MAINTAIN = "uoop.maintain"
 SEND_WEBHOOKS = "uoop.send-webhooks"
+SETTLE = "uoop.settle"
 
 STEPS, PARTNER, PATIENT, OPTIMIZER = "steps", "partner", "patient", "optimizer"
 CONTROL, OUTBOX, WEBHOOKS = "control", "outbox", "webhooks"

@@ -5,10 +5,14 @@ from typing import Any
 import structlog
 from celery import shared_task
 from celery.exceptions import Ignore, WorkerLostError
-from celery.signals import task_failure
+from celery.signals import task_failure, task_internal_error
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from tasks import names
 from tasks.base import ServiceTask
+
+CARRYING = (names.RUN_STEP, names.JOIN)
 
 log = structlog.get_logger()
 
@@ -33,10 +37,24 @@ def _tell_of_a_death(sender: Any, exception: BaseException, kwargs: dict[str, An
     Celery gives that message up. The sweep would find the cohort when the lease has run out, or, had the child
     not begun it yet, half a minute later; the one who buries the child knows at once.
     """
-    if not isinstance(exception, WorkerLostError) or sender.name not in (names.RUN_STEP, names.JOIN):
+    if not isinstance(exception, WorkerLostError) or sender.name not in CARRYING:
         return
     told = {name: kwargs.get(name) for name in ("cohort_id", "epoch", "step")}
     try:
         sender.app.send_task(names.CARRIER_DIED, kwargs=told, retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001 (whatever the broker's client raises, the sweep finds the cohort)
         log.warning("death-not-told", error=type(error).__name__)
+
+
+@task_failure.connect
+@task_internal_error.connect
+def _tell_of_an_unsent_message(
+    sender: Any, exception: BaseException, kwargs: dict[str, Any], **_: object
+) -> None:
+    """Runs in a pool child that could not send on what it had done. Postgres is told, as the broker cannot be."""
+    if not isinstance(exception, KombuError | RedisError) or sender.name not in CARRYING:
+        return
+    try:
+        sender.services.engine.carrier_died(kwargs["cohort_id"], kwargs["epoch"], None)
+    except Exception as error:  # noqa: BLE001 (most likely the broker again: the next sweep that reaches it goes on)
+        log.warning("cohort-not-sent", cohort_id=kwargs["cohort_id"], error=type(error).__name__)

@@ -2,21 +2,34 @@
 
 from flask import Flask
 
-from web import deliveries, health, observation, orders, pauses, problems, refunds, runs, webhooks
+from web import (
+    batches,
+    deliveries,
+    differences,
+    health,
+    observation,
+    orders,
+    pauses,
+    problems,
+    refunds,
+    runs,
+    webhooks,
+)
 from web.description import pages, specification
 from web.services import Services
-from web.submissions import BODY_LIMIT_BYTES
 
 
 def create_app(services: Services) -> Flask:
     """Build the WSGI application; it holds no state but the services."""
     app = Flask("uoop", static_folder=None, template_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT_BYTES + 1, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     observation.register(app)
     api = specification.api(app)
     api.register_blueprint(orders.blueprint(services))
+    api.register_blueprint(batches.blueprint(services))
     api.register_blueprint(runs.blueprint(services))
+    api.register_blueprint(differences.blueprint(services))
     api.register_blueprint(deliveries.blueprint(services))
     api.register_blueprint(refunds.blueprint(services))
     api.register_blueprint(pauses.blueprint(services))

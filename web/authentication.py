@@ -1,10 +1,11 @@
-"""Who asks, and whether the key allows it."""
+"""Who asks, and whether the key or token allows it."""
 
 import re
 
-from flask import request
+from flask import g, request
 
 from app import errors
+from web import cursors
 from web.services import Principal, Services
 
 ORDERS_WRITE = "orders:write"
@@ -12,6 +13,8 @@ ORDERS_READ = "orders:read"
 EVENTS_READ = "events:read"
 OPS = "ops"
 ADMIN = "admin"  # what holds for all tenants
+
+TOKEN_LENGTH = 4096
 
 # RFC 6750, section 2.1; the scheme's name is case-insensitive (RFC 9110, section 11.1)
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*)")
@@ -30,27 +33,42 @@ class MissingScope(errors.Rejected):
     code = "missing-scope"
 
 
+def invalid_token(detail: str | None = None) -> Unauthenticated:
+    """What is said of a token that opens nothing (RFC 6750, section 3.1)."""
+    told = {} if detail is None else {"detail": detail}
+    return Unauthenticated(challenge=f'{_REALM}, error="invalid_token"', **told)
+
+
 def caller(services: Services, scope: str) -> Principal:
     """
-    Tell who sent the current request.
+    Tell who sent the current request, and count it.
 
-    :raises Unauthenticated: without a key, or with one that is nobody's
-    :raises MissingScope: when the key lacks the scope
+    :raises Unauthenticated: without a token, or with one that is nobody's
+    :raises MissingScope: when the token lacks the scope
+    :raises RateLimited: when it is one request too many
     """
-    return principal(services, request.environ.get("HTTP_AUTHORIZATION"), scope)
-
-
-def principal(services: Services, header: str | None, scope: str) -> Principal:
-    """Tell whose Authorization header this is; raises as `caller` does."""
-    if header is None:
-        raise Unauthenticated(challenge=_REALM)
-    bearer = _BEARER.fullmatch(header)
-    found = services.authenticate(bearer[1]) if bearer else None
+    found = services.identity.authenticate(token(request.environ.get("HTTP_AUTHORIZATION")))
     if found is None:
-        raise Unauthenticated(challenge=f'{_REALM}, error="invalid_token"')
+        raise invalid_token()
     if scope not in found.scopes:
         raise MissingScope(
             challenge=f'{_REALM}, error="insufficient_scope", scope="{scope}"',
             detail=f"The key lacks the scope {scope}.",
         )
+    g.rate_limit = services.limits.take(found)
+    cursors.sign_for(services, found)
     return found
+
+
+def token(header: str | None) -> str:
+    """
+    Read an Authorization header.
+
+    :raises Unauthenticated: unless it holds a bearer token of at most 4,096 characters
+    """
+    if header is None:
+        raise Unauthenticated(challenge=_REALM)
+    bearer = _BEARER.fullmatch(header) if len(header) <= TOKEN_LENGTH + 16 else None
+    if bearer is None:
+        raise invalid_token()
+    return bearer[1]

@@ -1,8 +1,8 @@
 """
 The hot lane: an ASGI module in front of Flask that accepts orders without a thread per request.
 
-It knows only the way on which nothing is wrong. Whatever is not a good submission, and every other route, is
-handed to Flask, which alone knows how errors are told. Without it nothing is lost but speed.
+It knows only the way on which nothing is wrong, and how a caller it knows is told that he is one too many.
+Whatever is not a good submission, and every other route, is handed to Flask. Without it nothing is lost but speed.
 """
 
 import asyncio
@@ -18,13 +18,14 @@ from app import errors
 from app.orders import document
 from app.orders.group_commit import Tell, Told, tell_futures
 from app.orders.model import Accepted, NewOrder
-from web import authentication, observation, representations, submissions
+from web import authentication, observation, problems, representations, submissions
 from web.authentication import ORDERS_WRITE
-from web.services import Services
+from web.services import Principal, Services
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = dict[bytes, bytes]
 SubmitFor = Callable[[NewOrder, object, Tell], None]
 
 PATH = "/v1/orders"
@@ -46,37 +47,64 @@ class HotLane:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         is_submission = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
-        if is_submission and self._services.shedding() is None:
-            await self._submit(scope, receive, send)
+        headers = _once(scope["headers"]) if is_submission and not scope.get("query_string") else None
+        caller = self._caller(headers) if headers else None
+        if headers is not None and caller is not None:
+            await self._submit(scope, receive, send, headers, caller)
         else:
             await self._rest(_with_ascii_query(scope), _as_coroutine(receive), send)
 
-    async def _submit(self, scope: Message, receive: Receive, send: Send) -> None:
+    def _caller(self, headers: Headers) -> Principal | None:
+        """Who may submit orders and is known from memory; for all others Flask is asked."""
+        try:
+            token = authentication.token(_text(headers, b"authorization"))
+            caller = self._services.identity.recognise(token)
+        except errors.UoopError:
+            return None
+        return caller if caller and ORDERS_WRITE in caller.scopes else None
+
+    async def _submit(
+        self, scope: Message, receive: Receive, send: Send, headers: Headers, caller: Principal
+    ) -> None:
         started = perf_counter()
+        try:
+            limits = await self._admit(caller)
+        except errors.UoopError as refusal:
+            told = problems.told(refusal, PATH, _text(headers, b"traceparent") or "")
+            await _send(send, told, started, _FIXED_HEADERS[1:])
+            return
         body = await _read(receive)
-        new = self._read_order(scope, body) if len(body) <= submissions.BODY_LIMIT_BYTES else None
+        new = self._read_order(headers, caller, body) if len(body) <= submissions.BODY_LIMIT_BYTES else None
         accepted = await self._accept(new) if new else None
         if accepted is None:
-            await self._rest(_with_length(_with_ascii_query(scope), body), _replaying(body), send)
+            self._services.limits.give_back(caller)  # Flask counts it again
+            await self._rest(_with_length(scope, body), _replaying(body), send)
             return
-        answer, headers = representations.accepted_parts(accepted)
-        own = [(name.lower().encode(), value.encode()) for name, value in headers]
-        length = (b"content-length", b"%d" % len(answer))
-        await send({"type": "http.response.start", "status": 202, "headers": [*own, length, *_FIXED_HEADERS]})
-        await send({"type": "http.response.body", "body": answer})
-        observation.count("POST", PATH, 202, perf_counter() - started)
+        answer, own = representations.accepted_parts(accepted)
+        await _send(send, (202, [*own, *limits], answer), started, _FIXED_HEADERS)
 
-    def _read_order(self, scope: Message, body: bytes) -> NewOrder | None:
+    async def _admit(self, caller: Principal) -> list[tuple[str, str]]:
+        """
+        Count the request and look at what waits, before anything of the order is read.
+
+        :raises RateLimited: when it is one request too many
+        :raises Overloaded: while too much of the tenant's waits behind the door
+        """
+        limits = self._services.limits.take_now(caller)
+        if limits is None:
+            loop = asyncio.get_running_loop()
+            limits = await loop.run_in_executor(None, self._services.limits.take, caller)
+        try:
+            submissions.admit(self._services, caller.tenant_id)
+        except submissions.Overloaded as overload:
+            raise submissions.Overloaded(**overload.data, fields=limits) from None
+        return limits
+
+    def _read_order(self, headers: Headers, caller: Principal, body: bytes) -> NewOrder | None:
         """The order, or None if anything at all is wrong with the request."""
-        headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            if name in headers:
-                return None  # a repeated header is for Flask to judge
-            headers[name] = value
         if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
             return None
         try:
-            caller = authentication.principal(self._services, _text(headers, b"authorization"), ORDERS_WRITE)
             key = submissions.idempotency_key(_text(headers, b"idempotency-key"))
             order = document.decode(body)
         except errors.UoopError:
@@ -97,6 +125,26 @@ class HotLane:
         """Called by the committing thread, once per group."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(tell_futures, pairs)
+
+
+async def _send(
+    send: Send,
+    told: tuple[int, list[tuple[str, str]], bytes],
+    started: float,
+    fixed: list[tuple[bytes, bytes]],
+) -> None:
+    status, headers, body = told
+    own = [(name.lower().encode(), value.encode()) for name, value in headers]
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*own, length, *fixed]})
+    await send({"type": "http.response.body", "body": body})
+    observation.count("POST", PATH, status, perf_counter() - started)
+
+
+def _once(given: list[tuple[bytes, bytes]]) -> Headers | None:
+    """The header fields by name; None if one is repeated, which is for Flask to judge."""
+    headers = dict(given)
+    return headers if len(headers) == len(given) else None
 
 
 async def _read(receive: Receive) -> bytes:
@@ -145,6 +193,6 @@ def _replaying(body: bytes) -> Receive:
     return receive
 
 
-def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
+def _text(headers: Headers, name: bytes) -> str | None:
     value = headers.get(name)
     return None if value is None else value.decode("latin-1")

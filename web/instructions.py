@@ -1,4 +1,4 @@
-"""What operators send: which runs, what to do to them, and why."""
+"""What operators send: which runs and differences, what to do about them, and why."""
 
 from typing import Annotated, TypeVar
 
@@ -6,12 +6,15 @@ import msgspec
 from msgspec import Meta
 
 from app import errors
-from app.orders import faults
-from app.orders.document import PATTERN_MEANINGS, MalformedJson, Name
+from app.orders import faults, review
+from app.orders.document import PATTERN_MEANINGS, InvalidOrder, MalformedJson, Name
 from app.orders.faults import Fault
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
 from app.runs.views import RunFilter, State
+from app.settlement.model import DifferenceKind
+from app.settlement.views import DifferenceFilter
+from app.settlement.views import State as DifferenceState
 from sagas.operations import BULK_AT_MOST, Instruction
 from sagas.pause_desk import Switch
 from web import cursors, submissions
@@ -92,6 +95,38 @@ class ActOnRuns(ActOnRun, frozen=True, forbid_unknown_fields=True, kw_only=True)
     rate_per_s: Annotated[float, Meta(gt=0, le=1e6)] | None = None
 
 
+class ActOnDifference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why it is done."""
+
+    reason: Reason
+    operator: Operator | None = None
+
+
+class DifferenceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which differences, from where on, and how many."""
+
+    state: DifferenceState = DifferenceState.OPEN
+    kind: DifferenceKind | None = None
+    provider: Name | None = None
+    resource: Name | None = None
+    tracking_id: Name | None = None
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+    def filter(self) -> DifferenceFilter:
+        return DifferenceFilter(
+            state=self.state,
+            kind=self.kind,
+            provider=self.provider,
+            resource=self.resource,
+            tracking_id=self.tracking_id,
+        )
+
+    def after(self) -> int | None:
+        """:raises InvalidQuery: when the cursor is not one of ours"""
+        return cursors.decode(self.cursor, int) if self.cursor is not None else None
+
+
 class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Why it is paused or resumed; `for_s`: after so many seconds a pause ends by itself."""
 
@@ -110,7 +145,7 @@ class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         )
 
 
-SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause)
+SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause, ActOnDifference)
 
 
 def who(caller: Principal, operator: str | None) -> str:
@@ -118,18 +153,28 @@ def who(caller: Principal, operator: str | None) -> str:
     return f"{caller.key_prefix}/{operator}" if operator else caller.key_prefix
 
 
-def read(form: type[T]) -> T:
+def read(
+    form: type[T],
+    *,
+    limit_bytes: int = submissions.BODY_LIMIT_BYTES,
+    refusal: type[InvalidAct | InvalidOrder] = InvalidAct,
+) -> T:
     """
     Read the body of the current request.
 
     :raises MalformedJson: when it is not one JSON document in UTF-8
-    :raises InvalidAct: with what is wrong
+    :raises InvalidAct: or what `refusal` names, with what is wrong
     """
+    body = submissions.body(limit_bytes)
     try:
-        return msgspec.json.decode(submissions.body(), type=form)
+        return msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as wrong:
-        raise InvalidAct([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
+        first = faults.of_schema(wrong, PATTERN_MEANINGS)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
+    try:
+        raise refusal(review.found(review.read(body), form, PATTERN_MEANINGS) or [first])
+    except review.NotJson as wrong:
         raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
 
 

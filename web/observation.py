@@ -35,6 +35,7 @@ def _start() -> None:
 
 
 def _finish(answer: Response) -> Response:
+    answer.headers.extend(g.get("rate_limit", ()))
     present = {name for name, _ in answer.headers}
     answer.headers.extend(header for header in SECURITY_HEADERS if header[0] not in present)
     route = request.url_rule.rule if request.url_rule else NO_ROUTE

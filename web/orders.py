@@ -10,6 +10,8 @@ from sagas.operations import Instruction
 from web import authentication, queries, representations, submissions
 from web.authentication import ORDERS_READ, ORDERS_WRITE
 from web.description import operations
+from web.queries import SubmitQuery
+from web.representations import Validated
 from web.services import Services
 
 ACCEPT_WAIT_S = 10.0
@@ -24,8 +26,11 @@ def blueprint(services: Services) -> Blueprint:
     @orders.route("", methods=["POST"])
     @operations.SUBMIT
     def submit() -> Response:
-        submissions.admit(services)
         principal = authentication.caller(services, ORDERS_WRITE)
+        submissions.admit(services, principal.tenant_id)
+        if queries.read(SubmitQuery).validate_only:
+            document.decode(submissions.body())
+            return representations.json(Validated(True))
         key = submissions.idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         order = document.decode(submissions.body())
         new = NewOrder(principal.tenant_id, key, document.fingerprint(order), order)
@@ -52,8 +57,10 @@ def blueprint(services: Services) -> Blueprint:
     @operations.CANCEL
     def cancel(order_id: str) -> Response:
         principal = authentication.caller(services, ORDERS_WRITE)
-        if services.order(principal.tenant_id, order_id) is None:
+        view = services.order(principal.tenant_id, order_id)
+        if view is None:
             raise OrderNotFound()
+        representations.match(view)
         wanted = Instruction(act=Act.CANCEL, who=f"key {principal.key_prefix}", why="the client asked for it")
         services.runs.act(principal.tenant_id, order_id, wanted)
         return representations.cancelling(order_id)

@@ -1,6 +1,7 @@
 """The addresses of the API, as they stand in links and in the description."""
 
 ORDERS = "/v1/orders"
+BATCH = "/v1/orders/batch"
 ORDER = "/v1/orders/{order_id}"
 TIMELINE = "/v1/orders/{order_id}/timeline"
 WEBHOOK = "/v1/webhooks/{webhook_id}"

@@ -108,6 +108,12 @@ KINDS: Mapping[str, Kind] = {
             "Another order has this external_order_id",
             "The link leads to the order that has it.",
         ),
+        Kind(
+            "precondition-failed",
+            412,
+            "The order is not as you have it",
+            "Read it again, and decide by what you find.",
+        ),
         Kind("body-too-large", 413, "The body is too large", "A body has 256 kB at most."),
         Kind(
             "unsupported-media-type",
@@ -193,12 +199,6 @@ KINDS: Mapping[str, Kind] = {
             "The order is not between its confirmation and its pickup",
             "What is picked up is with its courier: speak to the partner.",
         ),
-        Kind(
-            "run-under-way",
-            409,
-            "The order's present run has not ended",
-            "Wait until it has, or end it if it is parked.",
-        ),
         Kind("invalid-act", 422, "The instruction is not valid", "The errors point at what is wrong."),
         Kind(
             "not-confirmed",
@@ -207,6 +207,24 @@ KINDS: Mapping[str, Kind] = {
             "All that was done elsewhere would stand.",
         ),
         Kind("unknown-step", 422, "The saga has no such step", "The detail lists its steps."),
+        Kind(
+            "difference-not-found",
+            404,
+            "There is no such difference",
+            "Check its id, and whose key you use.",
+        ),
+        Kind(
+            "difference-resolved",
+            409,
+            "The difference has been resolved, or has gone",
+            "Read it: it says by whom and why.",
+        ),
+        Kind(
+            "nothing-to-undo",
+            409,
+            "Nothing of this kind is undone by key",
+            "Deal with it at the provider, then resolve it.",
+        ),
         Kind("not-paused", 409, "It is not paused", "What is paused is listed in /v1/ops/pauses."),
         Kind(
             "unknown-name",
@@ -241,6 +259,12 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind("step-missing", 422, "The act needs the name of a step", "Give it as step."),
         Kind(
+            "rate-limited",
+            429,
+            "Too many requests in too short a time",
+            "Come again after Retry-After seconds; RateLimit tells what is left.",
+        ),
+        Kind(
             "internal-error",
             500,
             "The platform failed",
@@ -255,7 +279,7 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             "overloaded",
             503,
-            "More orders are waiting than can be served in time",
+            "More of your orders are waiting than can be served in time",
             "Come again after Retry-After seconds.",
         ),
         Kind("not-ready", 503, "The platform is not ready", "The dependencies say what is missing."),
@@ -287,15 +311,21 @@ def register(app: Flask) -> None:
 
 def of_platform(error: errors.UoopError) -> Response:
     """Answer an error that the platform foresaw."""
-    answer = _answer(kind_of(error), error.data)
+    status, headers, body = told(error, request.path, request.headers.get("Traceparent", ""))
+    return Response(body, status, headers)
+
+
+def told(error: errors.UoopError, path: str, traceparent: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Status, header fields and body by which an error that the platform foresaw is told."""
+    kind = kind_of(error)
+    headers: list[tuple[str, str]] = [("Content-Type", MEDIA_TYPE), *_fields(error)]
     wait_s = error.data.get("retry_after_s")
-    if answer.status_code == 503 or wait_s is not None:
-        answer.headers["Retry-After"] = str(
-            math.ceil(wait_s) if isinstance(wait_s, int | float) else RETRY_AFTER_S
-        )
-    if answer.status_code in {401, 403}:
-        answer.headers["WWW-Authenticate"] = str(error.data["challenge"])
-    return answer
+    if kind.status in {429, 503} or wait_s is not None:
+        seconds = max(1, math.ceil(wait_s)) if isinstance(wait_s, int | float) else RETRY_AFTER_S
+        headers.append(("Retry-After", str(seconds)))
+    if kind.status in {401, 403}:
+        headers.append(("WWW-Authenticate", str(error.data["challenge"])))
+    return kind.status, headers, _document(kind, error.data, path, _trace_id(traceparent))
 
 
 def of_timeout(_: TimeoutError) -> Response:
@@ -331,22 +361,45 @@ def kind_of(error: errors.UoopError) -> Kind:
 
 def trace_id() -> str:
     """Give the caller's trace id (W3C Trace Context), else a new one: 32 hex digits."""
-    found = _TRACEPARENT.fullmatch(request.headers.get("Traceparent", ""))
+    return _trace_id(request.headers.get("Traceparent", ""))
+
+
+def _trace_id(traceparent: str) -> str:
+    found = _TRACEPARENT.fullmatch(traceparent)
     return found[1] if found else secrets.token_hex(16)
 
 
 def _answer(kind: Kind, data: Mapping[str, object], trace: str | None = None) -> Response:
-    problem = Problem(
+    body = _document(kind, data, request.path, trace or trace_id())
+    return Response(body, kind.status, mimetype=MEDIA_TYPE)
+
+
+def _document(kind: Kind, data: Mapping[str, object], path: str, trace: str) -> bytes:
+    return _encode(_problem(kind, data, quote(path), trace))
+
+
+def of_part(error: errors.UoopError, pointer: str) -> Problem:
+    """Tell an error that concerns a part of the current request's body alone."""
+    return _problem(kind_of(error), error.data, f"{quote(request.path)}#{pointer}", trace_id())
+
+
+def _problem(kind: Kind, data: Mapping[str, object], instance: str, trace: str) -> Problem:
+    return Problem(
         type=kind.type,
         title=kind.title,
         status=kind.status,
         detail=str(data.get("detail", kind.advice)),
         code=kind.code,
-        instance=quote(request.path),
-        trace_id=trace or trace_id(),
+        instance=instance,
+        trace_id=trace,
         **_extensions(data),
     )
-    return Response(_encode(problem), kind.status, mimetype=MEDIA_TYPE)
+
+
+def _fields(error: errors.UoopError) -> list[tuple[str, str]]:
+    """Header fields that come with the error itself."""
+    fields = error.data.get("fields")
+    return fields if isinstance(fields, list) else []
 
 
 def _extensions(data: Mapping[str, object]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 from flask import request
 from msgspec import Meta
 
-from app.orders import faults
+from app.orders import faults, review
 from app.orders.document import PATTERN_MEANINGS, Moment, Name
 from app.orders.faults import Fault
 from app.orders.model import Status
@@ -56,6 +56,12 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return position
 
 
+class SubmitQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a submission is only looked at."""
+
+    validate_only: bool = False
+
+
 def order_list() -> ListQuery:
     """Read the query string of the current request; raises as `read` does."""
     return read(ListQuery)
@@ -68,13 +74,20 @@ def read(query: type[Q]) -> Q:
     :raises InvalidQuery: with what is wrong; `pointer` names the parameter
     """
     given = request.args.to_dict(flat=False)
-    repeated = [name for name, values in given.items() if len(values) > 1]
-    if repeated:
-        raise InvalidQuery([Fault(f"/{repeated[0]}"[:200], "repeated", "may be given once")])
+    values = {name: told[0] for name, told in given.items()}
+    found = [
+        Fault(f"/{faults.escaped(name)}"[: faults.MESSAGE_LENGTH], "repeated", "may be given once")
+        for name, told in given.items()
+        if len(told) > 1
+    ]
     try:
-        return msgspec.convert({name: values[0] for name, values in given.items()}, query, strict=False)
+        read = msgspec.convert(values, query, strict=False)
     except msgspec.ValidationError as wrong:
-        raise InvalidQuery([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
+        first = faults.of_schema(wrong, PATTERN_MEANINGS)
+        found += review.found(values, query, PATTERN_MEANINGS, strict=False) or [first]
+    if found:
+        raise InvalidQuery(found)
+    return read
 
 
 def utc(name: str, moment: Moment | None) -> Moment | None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
+from app import errors
 from app.orders.document import Moment
 from app.orders.model import Accepted, Status
 from app.orders.views import OrderPage, OrderSummary, OrderView, TimelineEntry
@@ -15,6 +16,12 @@ from web import cursors, paths
 RETRY_AFTER_S = "1"
 
 _encode = msgspec.json.Encoder().encode
+
+
+class PreconditionFailed(errors.Conflict):
+    """The order is not as you have it."""
+
+    code = "precondition-failed"
 
 
 class OrderLinks(msgspec.Struct, frozen=True):
@@ -31,6 +38,12 @@ class AcceptedOrder(msgspec.Struct, frozen=True):
     status: Status
     created_at: Moment
     links: OrderLinks
+
+
+class Validated(msgspec.Struct, frozen=True):
+    """The order would be accepted; nothing was kept."""
+
+    valid: bool
 
 
 class Cancelling(msgspec.Struct, frozen=True):
@@ -69,7 +82,7 @@ class Timeline(msgspec.Struct, frozen=True):
     links: OrderLinks
 
 
-SCHEMAS = (AcceptedOrder, Cancelling, Order, OrderList, Timeline)
+SCHEMAS = (AcceptedOrder, Validated, Cancelling, Order, OrderList, Timeline)
 
 
 def json(document: object, status: int = 200) -> Response:
@@ -93,20 +106,44 @@ def cancelling(order_id: str) -> Response:
 
 def accepted_parts(outcome: Accepted) -> tuple[bytes, list[tuple[str, str]]]:
     """Body and headers of a 202."""
-    links = _links(outcome.order_id)
-    headers = [("Location", links.self), ("Retry-After", RETRY_AFTER_S)]
+    order = accepted_order(outcome)
+    headers = [("Location", order.links.self), ("Retry-After", RETRY_AFTER_S)]
     if outcome.replayed:
         headers.append(("Idempotency-Replayed", "true"))
-    return _encode(AcceptedOrder(outcome.order_id, Status.PENDING, outcome.created_at, links)), headers
+    return _encode(order), headers
+
+
+def accepted_order(outcome: Accepted) -> AcceptedOrder:
+    return AcceptedOrder(outcome.order_id, Status.PENDING, outcome.created_at, _links(outcome.order_id))
 
 
 def order(view: OrderView) -> Response:
     """Answer with one order under a strong validator, or 304 when the client has it already."""
-    answer = json(Order(**_values(view), links=_links(view.tracking_id)))
-    answer.set_etag(blake2b(answer.get_data(), digest_size=12).hexdigest())
+    answer = json(_order(view))
+    answer.set_etag(etag(view))
     answer.headers["Cache-Control"] = "private, no-cache"
     answer.make_conditional(request)
     return answer
+
+
+def etag(view: OrderView) -> str:
+    """The strong validator: the order's version, and a digest for what changes between two of them."""
+    return f"{view.version}-{blake2b(_encode(_order(view)), digest_size=12).hexdigest()}"
+
+
+def match(view: OrderView) -> None:
+    """
+    Heed the If-Match header of the current request (RFC 9110, section 13.1.1).
+
+    :raises PreconditionFailed: if the order is not as the client has it
+    """
+    wanted = request.if_match
+    if "If-Match" in request.headers and not wanted.contains(etag(view)):
+        raise PreconditionFailed()
+
+
+def _order(view: OrderView) -> Order:
+    return Order(**_values(view), links=_links(view.tracking_id))
 
 
 def order_list(page: OrderPage) -> Response:

@@ -10,6 +10,14 @@ from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
+from app.settlement.views import (
+    ActedOn,
+    DifferenceFilter,
+    DifferenceGroup,
+    DifferencePage,
+    DifferenceStory,
+    Remedy,
+)
 from app.webhooks.desk import Tested, WebhookWithSecret
 from app.webhooks.model import Changes, DeliveryPage, Replay, Replayed, Webhook
 from sagas.delivery_desk import Marked, Rerouted, Settled
@@ -20,11 +28,41 @@ from sagas.wishes import Refunding, RefundWish
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a tenant, by one of its keys."""
+    """
+    Who asks: a tenant, by one of its keys or by somebody's token.
+
+    :param key_prefix: the visible part of the key; of a token `jwt` and its subject
+    :param rate_per_s: requests a second that this caller may make; None: as the settings say
+    :param tenant_rate_per_s: the same for all of its tenant together
+    """
 
     tenant_id: str
     key_prefix: str
     scopes: frozenset[str]
+    rate_per_s: int | None = None
+    tenant_rate_per_s: int | None = None
+
+
+class Identity(Protocol):
+    """Tells who stands behind a token. Both may raise `app.errors.UoopError`."""
+
+    def recognise(self, token: str) -> Principal | None:
+        """Whose token this is, from memory alone; None when `authenticate` must be asked."""
+
+    def authenticate(self, token: str) -> Principal | None:
+        """Whose token this is, None when nobody's."""
+
+
+class Limits(Protocol):
+    """How much a caller may ask; as `web.limits.Limits` says. The lists are header fields of the answer."""
+
+    def take_now(self, caller: Principal) -> list[tuple[str, str]] | None: ...
+
+    def take(self, caller: Principal) -> list[tuple[str, str]]: ...
+
+    def give_back(self, caller: Principal) -> None: ...
+
+    def charge(self, caller: Principal, count: int) -> None: ...
 
 
 class RunDesk(Protocol):
@@ -51,6 +89,20 @@ class RunDesk(Protocol):
         limit: int,
         rate_per_s: float | None,
     ) -> ActedInBulk: ...
+
+
+class DifferenceDesk(Protocol):
+    """What operators see of differences with providers; as `app.settlement.desk.DifferenceDesk` says."""
+
+    def page(
+        self, tenant_id: str, wanted: DifferenceFilter, after: int | None, limit: int
+    ) -> DifferencePage: ...
+
+    def groups(self, tenant_id: str) -> list[DifferenceGroup]: ...
+
+    def story(self, tenant_id: str, name: str) -> DifferenceStory: ...
+
+    def act(self, tenant_id: str, name: str, act: Remedy, *, who: str, why: str) -> ActedOn: ...
 
 
 class Switchboard(Protocol):
@@ -123,7 +175,7 @@ class Services:
     """
     Ports of the front door. All may raise `app.errors.Unavailable`.
 
-    authenticate(token)            whose token it is, None when nobody's
+    identity                       tells whose a token is
     accept(new)                    a future that ends after the commit, with Accepted or with KeyReused,
                                    ExternalIdTaken, Unavailable
     order(tenant_id, order_id)     None when the tenant has no such order
@@ -131,23 +183,29 @@ class Services:
     timeline(tenant_id, order_id)  oldest first, None when the tenant has no such order
     readiness()                    every dependency: True, or False, or a word on what is missing
     metrics()                      the exposition and its content type
-    shedding()                     None, or after how many seconds a refused client may come again; asked
-                                   before anything of a submission is read, so it only looks
+    cursor_secret()                signs places in lists; the same in every process
+    limits                         how much a caller may ask
+    shedding(tenant_id)            None, or after how many seconds a refused client may come again; asked
+                                   before the body of a submission is read, so it only looks
     runs                           the operators' desk
+    differences                    their desk for differences with providers
     pauses                         the operators' switchboard
     deliveries                     the operators' desk for deliveries under way
     webhooks                       the tenants' webhooks
     """
 
-    authenticate: Callable[[str], Principal | None]
+    identity: Identity
     accept: Callable[[NewOrder], Future[Accepted]]
     order: Callable[[str, str], OrderView | None]
     list_orders: Callable[[str, OrderFilter, Position | None, int], OrderPage]
     timeline: Callable[[str, str], list[TimelineEntry] | None]
     readiness: Callable[[], Mapping[str, bool | str]]
     metrics: Callable[[], tuple[bytes, str]]
-    shedding: Callable[[], float | None]
+    cursor_secret: Callable[[], bytes]
+    limits: Limits
+    shedding: Callable[[str], float | None]
     runs: RunDesk
+    differences: DifferenceDesk
     pauses: Switchboard
     deliveries: DeliveryDesk
     webhooks: WebhookDesk

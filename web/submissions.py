@@ -1,4 +1,4 @@
-"""A submission as it comes over the wire: overload, key, media type and size, each before the next."""
+"""A submission as it comes over the wire: overload, idempotency key, media type and size, each before the next."""
 
 import re
 
@@ -33,13 +33,13 @@ class KeyMalformed(errors.Rejected):
     code = "idempotency-key-malformed"
 
 
-def admit(services: Services) -> None:
+def admit(services: Services, tenant_id: str) -> None:
     """
-    Turn a submission away while too much waits behind the door.
+    Turn a submission away while too much of its tenant's waits behind the door.
 
     :raises Overloaded: with the time to stay away
     """
-    wait_s = services.shedding()
+    wait_s = services.shedding(tenant_id)
     if wait_s is not None:
         raise Overloaded(retry_after_s=wait_s)
 
@@ -65,7 +65,7 @@ def idempotency_key(header: str | None) -> str:
     return plain
 
 
-def body() -> bytes:
+def body(limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
     """
     Read the body of the current request, chunked or not.
 
@@ -77,7 +77,8 @@ def body() -> bytes:
         raise UnsupportedMediaType()
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType()
+    request.max_content_length = limit_bytes + 1
     read = request.get_data(cache=False)
-    if len(read) > BODY_LIMIT_BYTES:  # of a chunked body Werkzeug silently cuts off what is over its limit
+    if len(read) > limit_bytes:  # of a chunked body Werkzeug silently cuts off what is over its limit
         raise RequestEntityTooLarge()
     return read

@@ -1,13 +1,14 @@
 """The pool as a delivery provider: do, undo with tombstones, find, each for a cohort in one statement."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from app.database import rows
 from app.optimization.model import OWN_FLEET
-from app.providers.port import Answer, Kind, Request, Verdict
+from app.providers.port import Answer, Kind, Listed, Listing, Request, Verdict
 
 
 class OwnFleet:
@@ -16,6 +17,7 @@ class OwnFleet:
     name = OWN_FLEET
     kind = Kind.DELIVERY
     bulk = True
+    tombstones = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -60,7 +62,9 @@ class OwnFleet:
             """
             INSERT INTO fleet_pool (key, order_id, state)
             SELECT key, split_part(key, ':', 1), 'recalled' FROM unnest(CAST(:keys AS text[])) AS k(key) ORDER BY key
-            ON CONFLICT (key) DO UPDATE SET state = 'recalled' RETURNING key, state
+            ON CONFLICT (key) DO UPDATE SET state = 'recalled',
+                at = CASE fleet_pool.state WHEN 'recalled' THEN fleet_pool.at ELSE clock_timestamp() END
+            RETURNING key, state
             """,
             {"keys": list(keys)},
             {"recalled": Verdict.UNDONE},
@@ -75,6 +79,34 @@ class OwnFleet:
             {"pooled": Verdict.DONE, "recalled": Verdict.UNDONE},
             missing=Verdict.UNKNOWN,
         )
+
+    def listing(
+        self,
+        resource: str,
+        *,
+        since: datetime,
+        until: datetime,
+        cursor: str | None,
+        limit: int,
+        timeout_s: float,
+    ) -> Listing:
+        """What came into the pool or left it, by time and key; a cursor is the last line's."""
+        at, _, key = (cursor or f"{since.isoformat()} ").partition(" ")
+        try:
+            with self._engine.begin() as connection:
+                found = connection.execute(
+                    text(
+                        "SELECT key, state = 'pooled' AS standing, at FROM fleet_pool "
+                        "WHERE (at, key) > (CAST(:at AS timestamptz), :key) AND at < :until "
+                        "ORDER BY at, key LIMIT :limit"
+                    ),
+                    {"at": at, "key": key, "until": until, "limit": limit},
+                ).all()
+        except DBAPIError:
+            return Listing(Verdict.UNAVAILABLE)
+        items = tuple(Listed(row.key, row.standing, row.at, reference=row.key) for row in found)
+        more = f"{items[-1].at.isoformat()} {items[-1].key}" if len(items) == limit else None
+        return Listing(Verdict.DONE, items, more)
 
     def _answer(
         self,

@@ -8,22 +8,23 @@ by currency, the sum, the window, duplicate keys.
 Amounts are exact decimal strings in the currency's major unit ("1.250" BHD); times are RFC 3339 with offset.
 """
 
-import json
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from app import errors
-from app.orders import faults
+from app.orders import faults, review
 from app.orders.currencies import EXPONENTS
 from app.orders.faults import Fault
+
+T = TypeVar("T")
 
 
 class InvalidOrder(errors.Rejected):
@@ -153,13 +154,31 @@ def decode(body: bytes) -> Order:
     try:
         order = _decode(body)
     except msgspec.ValidationError as wrong:
-        raise InvalidOrder([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
+        raise _refusal(body, faults.of_schema(wrong, PATTERN_MEANINGS)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
-    found = next(_contradictions(order, body), None)
-    if found is not None:
-        raise InvalidOrder([found])
+    if (_may_have_duplicates(order, body) or next(_contradictions(order), None)) and (
+        found := _all_faults(body)
+    ):
+        raise InvalidOrder(found)
     return order
+
+
+def _refusal(body: bytes, first: Fault) -> InvalidOrder:
+    """
+    Tell all that is wrong with a body that the decoder has refused.
+
+    :param first: what the decoder met first, should a second look find nothing
+    """
+    try:
+        return InvalidOrder(_all_faults(body) or [first])
+    except review.NotJson as wrong:
+        return MalformedJson([Fault("", "malformed", str(wrong)[: faults.MESSAGE_LENGTH])])
+
+
+def _all_faults(body: bytes) -> list[Fault]:
+    value = review.read(body)
+    return [*review.found(value, Order, PATTERN_MEANINGS), *_contradictions(_draft(value))]
 
 
 def fingerprint(order: Order) -> str:
@@ -177,31 +196,80 @@ def schema(ref_template: str) -> dict[str, dict[str, Any]]:
     return msgspec.json.schema_components([Order], ref_template=ref_template)[1]
 
 
-def _contradictions(order: Order, body: bytes) -> Iterator[Fault]:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What of a refused document can be read; None for what cannot."""
+
+    currency: str | None
+    items: list[Item | None] | None
+    fees: list[Fee | None] | None
+    total_amount: str | None
+    requested_window: Window | None
+
+
+def _draft(value: object) -> Draft:
+    given = value if isinstance(value, dict) else {}
+    fields = {field.name: field.type for field in msgspec.structs.fields(Order)}
+
+    def part(name: str) -> Any:
+        return _as(fields[name], given.get(name))
+
+    def parts(name: str, form: type[T], absent: list[T | None] | None) -> list[T | None] | None:
+        listed = given.get(name, absent)
+        return [_as(form, each) for each in listed] if isinstance(listed, list) else None
+
+    return Draft(
+        part("currency"),
+        parts("items", Item, None),
+        parts("fees", Fee, []),
+        part("total_amount"),
+        part("requested_window"),
+    )
+
+
+def _as(form: Any, value: object) -> Any:
+    try:
+        return msgspec.convert(value, form)
+    except ValueError:  # msgspec's own refusal is one, and so is that of a lone surrogate
+        return None
+
+
+def _contradictions(order: Order | Draft) -> Iterator[Fault]:
     """Find what the schema cannot say."""
-    yield from _duplicates(order, body)
-    exponent = EXPONENTS.get(order.currency)
-    if exponent is None:
+    exponent = EXPONENTS.get(order.currency or "")
+    if exponent is not None:
+        yield from _decimals(order, exponent)
+    elif order.currency is not None:
         yield Fault("/currency", "unknown-currency", "is not an ISO 4217 currency in use")
-        return
-    yield from _decimals(order, exponent)
-    total = sum((item.quantity * Decimal(item.unit_price) for item in order.items), Decimal(0))
-    total = sum((Decimal(fee.amount) for fee in order.fees), total)
-    if total != Decimal(order.total_amount):
-        yield Fault("/total_amount", "wrong-total", f"must be {total:f}, the sum of items and fees")
+    yield from _total(order)
     if order.requested_window is not None:
         yield from _window(order.requested_window)
 
 
-def _decimals(order: Order, exponent: int) -> Iterator[Fault]:
+def _total(order: Order | Draft) -> Iterator[Fault]:
+    """The sum, where everything that goes into it can be read."""
+    total = Decimal(0)
+    for item in order.items or (None,):
+        if item is None:
+            return
+        total += item.quantity * Decimal(item.unit_price)
+    for fee in (None,) if order.fees is None else order.fees:
+        if fee is None:
+            return
+        total += Decimal(fee.amount)
+    if order.total_amount is not None and total != Decimal(order.total_amount):
+        yield Fault("/total_amount", "wrong-total", f"must be {total:f}, the sum of items and fees")
+
+
+def _decimals(order: Order | Draft, exponent: int) -> Iterator[Fault]:
     message = f"has more than the {exponent} decimals of {order.currency}"
-    for index, item in enumerate(order.items):
-        if _decimals_of(item.unit_price) > exponent:
+    for index, item in enumerate(order.items or ()):
+        if item is not None and _decimals_of(item.unit_price) > exponent:
             yield Fault(f"/items/{index}/unit_price", "too-many-decimals", message)
-    for index, fee in enumerate(order.fees):
-        if _decimals_of(fee.amount) > exponent:
+    for index, fee in enumerate(order.fees or ()):
+        if fee is not None and _decimals_of(fee.amount) > exponent:
             yield Fault(f"/fees/{index}/amount", "too-many-decimals", message)
-    if _decimals_of(order.total_amount) > exponent:
+    if order.total_amount is not None and _decimals_of(order.total_amount) > exponent:
         yield Fault("/total_amount", "too-many-decimals", message)
 
 
@@ -210,32 +278,24 @@ def _decimals_of(amount: str) -> int:
 
 
 def _window(window: Window) -> Iterator[Fault]:
+    wrong = False
     for name, moment in (("from", window.start), ("until", window.until)):
         if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+            wrong = True
             yield Fault(f"/requested_window/{name}", "out-of-range", "lies outside of any calendar in use")
-            return
-    if window.start >= window.until:
+    if not wrong and window.start >= window.until:
         yield Fault("/requested_window/until", "empty-window", "must be after 'from'")
 
 
-def _duplicates(order: Order, body: bytes) -> Iterator[Fault]:
+def _may_have_duplicates(order: Order, body: bytes) -> bool:
     """
-    Find a key that an object has twice; the decoder keeps the last one silently.
+    Whether an object may have a key twice, of which the decoder silently keeps the last.
 
     Every key costs one colon. The order written anew has no key that the body has not, so equal counts prove
     that there is no second key, unless a colon is escaped or a time was rewritten: those few are read again.
     """
-    if (
-        body.count(b":") == _encode(order).count(b":")
-        and b"\\u003" not in body
-        and order.requested_window is None
-    ):
-        return
-    seen_twice: list[str] = []
-
-    def unique(pairs: list[tuple[str, object]]) -> None:
-        seen_twice.extend(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-
-    json.loads(body, object_pairs_hook=unique)
-    if seen_twice:
-        yield Fault("", "duplicate-key", f"an object has the key '{seen_twice[0]}' more than once")
+    return (
+        body.count(b":") != _encode(order).count(b":")
+        or b"\\u003" in body
+        or order.requested_window is not None
+    )

@@ -39,7 +39,7 @@ def of_schema(wrong: msgspec.ValidationError, patterns: Mapping[str, str]) -> Fa
     placed = _PATH.match(text)
     message, path = (placed["message"], placed["path"]) if placed else (text, "")
     code, named = _code(message)
-    pointer = _pointer(path) + (f"/{_escaped(named)}" if named is not None else "")
+    pointer = _pointer(path) + (f"/{escaped(named)}" if named is not None else "")
     for pattern, meaning in patterns.items():
         if code == "wrong-form" and repr(pattern) in message:
             message = meaning
@@ -58,5 +58,6 @@ def _pointer(path: str) -> str:
     return re.sub(r"[.\[]", "/", path.replace("]", ""))
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A key as it stands in a JSON Pointer."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -53,6 +53,7 @@ _ASKED = {"cancel": "cancellation-asked", "refund": "refund-asked"}
 _STATUS_OF = {
     (Direction.FORWARD, Verdict.DONE): "done",
     (Direction.FORWARD, Verdict.NOT_YET): "waiting",
+    (Direction.BACKWARD, Verdict.NOT_YET): "waiting",
     (Direction.FORWARD, Verdict.REJECTED): "rejected",
     (Direction.FORWARD, Verdict.LEFT_OUT): "left-out",
     (Direction.BACKWARD, Verdict.UNDONE): "undone",
@@ -71,6 +72,7 @@ def order(
     standing = runs.standing(connection, later[-1].run_id if later else row.run_id) if row.run_id else None
     return OrderView(
         tracking_id=row.id,
+        version=row.version,
         status=Status(row.status),
         stage=_stage(standing, stages),
         external_order_id=row.external_order_id,

@@ -63,6 +63,7 @@ class OrderView:
     """One order: where it stands and how it came there."""
 
     tracking_id: str
+    version: int
     status: Status
     stage: str | None
     external_order_id: str | None

@@ -7,20 +7,23 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from app.providers import outcomes
+from app.providers import listings, outcomes
 from app.providers.connections import Connections, ExchangeError
 from app.providers.outcomes import Verb
 from app.providers.permits import Permits
-from app.providers.port import Answer, Kind, Request, Verdict
+from app.providers.port import Answer, Kind, Listing, Request, Verdict
 
 ITEMS_PER_REQUEST = 500
 REQUESTS_SIDE_BY_SIDE = 8
 
+_TAKEN = "all its calls are taken"
 _METHODS = {Verb.DO: "PUT", Verb.UNDO: "DELETE", Verb.FIND: "GET"}
 _ENCODER = msgspec.json.Encoder()
 
@@ -31,7 +34,15 @@ class HttpProvider:
     """A provider behind `url`; thread-safe, and usable on both sides of a fork."""
 
     def __init__(
-        self, *, name: str, kind: Kind, url: str, bulk: bool, token: str, permits: Permits | None = None
+        self,
+        *,
+        name: str,
+        kind: Kind,
+        url: str,
+        bulk: bool,
+        token: str,
+        tombstones: bool = True,
+        permits: Permits | None = None,
     ) -> None:
         """:param permits: bound the requests in flight; None is as many as the callers make"""
         parts = urlsplit(url)
@@ -39,6 +50,7 @@ class HttpProvider:
         self.name = name
         self.kind = kind
         self.bulk = bulk
+        self.tombstones = tombstones
         self._path = parts.path.rstrip("/")
         self._head = f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {token}\r\n"
         self._connections = Connections(url)
@@ -59,6 +71,28 @@ class HttpProvider:
 
     def find(self, resource: str, keys: Sequence[str], *, timeout_s: float) -> list[Answer]:
         return self._ask(Verb.FIND, resource, keys, [{"key": key} for key in keys], timeout_s)
+
+    def listing(
+        self,
+        resource: str,
+        *,
+        since: datetime,
+        until: datetime,
+        cursor: str | None,
+        limit: int,
+        timeout_s: float,
+    ) -> Listing:
+        asked = {"since": since.isoformat(), "until": until.isoformat(), "limit": str(limit)}
+        query = urlencode(asked if cursor is None else {**asked, "cursor": cursor})
+        deadline = time.monotonic() + timeout_s
+        with self._permitted(1, timeout_s) as permitted:
+            if not permitted:
+                return Listing(Verdict.UNAVAILABLE, reason=_TAKEN)
+            try:
+                status, body = self._send("GET", f"{resource}?{query}", b"", deadline)
+            except ExchangeError as error:
+                return Listing(Verdict.UNAVAILABLE, reason=error.reason)
+        return listings.read(status, body, cursor)
 
     def close(self) -> None:
         """Close idle connections; the provider can be used again."""
@@ -82,16 +116,18 @@ class HttpProvider:
             answers[part] = ask(verb, resource, keys[part], bodies[part], deadline)
 
         jobs = range(0, len(keys), size)
-        if self._permits is None:
-            self._side_by_side(ask_from, jobs, REQUESTS_SIDE_BY_SIDE)
-            return answers
-        wanted = min(len(jobs), REQUESTS_SIDE_BY_SIDE)
-        # at least half of the time is left for the call: too little of it would only leave doubt
-        with self._permits.held(wanted, wait_s=timeout_s / 2, hold_s=timeout_s) as permitted:
+        with self._permitted(min(len(jobs), REQUESTS_SIDE_BY_SIDE), timeout_s) as permitted:
             if not permitted:
-                return [Answer(key, Verdict.UNAVAILABLE, reason="all its calls are taken") for key in keys]
+                return [Answer(key, Verdict.UNAVAILABLE, reason=_TAKEN) for key in keys]
             self._side_by_side(ask_from, jobs, permitted)
         return answers
+
+    def _permitted(self, wanted: int, timeout_s: float) -> AbstractContextManager[int]:
+        """How many requests may be made at once, 0 if none."""
+        if self._permits is None:
+            return nullcontext(wanted)
+        # at least half of the time is left for the call: too little of it would only leave doubt
+        return self._permits.held(wanted, wait_s=timeout_s / 2, hold_s=timeout_s)
 
     def _ask_bulk(
         self,

@@ -40,6 +40,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     kind: Kind
     url: str
     bulk: bool
+    tombstones: bool = True  # whether what was undone can never be done again under its key
     token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,512}$")]
     base_fee: Decimal = Decimal(0)
     per_km: Decimal = Decimal(0)
@@ -114,6 +115,7 @@ def adapter(config: ProviderConfig, *, engine: Engine) -> HttpProvider:
         url=config.url,
         bulk=config.bulk,
         token=config.token,
+        tombstones=config.tombstones,
         permits=Permits(engine, config.name, most=config.concurrency) if config.concurrency else None,
     )
 

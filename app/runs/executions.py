@@ -4,6 +4,9 @@ Step executions: begun and finished by compare-and-set on (cohort, epoch, step).
 The row is the intent, committed before the call. A lease covers the execution, not the waiting.
 """
 
+import os
+import socket
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +40,22 @@ _BEGIN = text("""
         ARRAY(SELECT kind || ':' || name FROM pauses WHERE until IS NULL OR until > clock_timestamp()) AS paused
     FROM cohort LEFT JOIN begun ON true
 """)
+
+
+def new_executor() -> str:
+    """A name nobody else has, which tells whose child this process is: :func:`bury` finds it."""
+    return f"{_children_of(os.getppid())}{uuid.uuid4().hex}"
+
+
+def bury(connection: Connection, pid: int) -> None:
+    """End the leases of what a process of this host, which is dead, had its children execute."""
+    connection.execute(
+        text(
+            "UPDATE executions e SET lease_until = '-infinity' FROM slots s WHERE s.cohort_id = e.cohort_id "
+            "AND e.finished_at IS NULL AND starts_with(e.executor, :children)"
+        ),
+        {"children": _children_of(pid)},
+    )
 
 
 def begin(
@@ -202,6 +221,10 @@ def heartbeat(
             "rows": rows([{"cohort_id": c, "step": s, "executor": x} for c, s, x in held]),
         },
     )
+
+
+def _children_of(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:"
 
 
 def _member(row: Sequence[Any], names: Sequence[str]) -> Member:

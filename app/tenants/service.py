@@ -1,45 +1,37 @@
-"""Tenants and their API keys: `uoop_PREFIX_SECRET`, kept as a digest only."""
+"""Tenants: for whom the platform works, each within borders that no request crosses."""
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from app import errors
+
 DEFAULT_TENANT = "default"
-ALL_SCOPES = ("orders:write", "orders:read", "events:read", "ops", "admin")
-PREFIX_LENGTH = 8
+
+
+class TenantTaken(errors.Conflict):
+    """There is such a tenant already."""
+
+    code = "tenant-taken"
+
+
+class NoTenant(errors.NotFound):
+    """There is no such tenant."""
+
+    code = "no-tenant"
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A key as it is kept; `digest` is SHA-256 of the whole key, which has 192 random bits."""
+class Tenant:
+    """:param rate_per_s: requests a second that all its keys may make together; None: as the settings say"""
 
-    prefix: str
-    tenant_id: str
-    digest: bytes
-    scopes: frozenset[str]
-    expires_at: datetime | None
-
-    def matches(self, token: str) -> bool:
-        """Whether the token is this key and has not expired."""
-        same = hmac.compare_digest(self.digest, digest(token))
-        return same and (self.expires_at is None or self.expires_at > datetime.now(UTC))
-
-
-def digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
-
-
-def prefix(token: str) -> str | None:
-    """The visible part of a token, None if it has not the form of one."""
-    parts = token.split("_", 2)
-    if len(parts) != 3 or parts[0] != "uoop" or len(parts[1]) != PREFIX_LENGTH:
-        return None
-    return parts[1]
+    id: str
+    name: str
+    rate_per_s: int | None
+    keys: int
+    created_at: datetime
 
 
 def ensure_tenant(connection: Connection, tenant_id: str, *, name: str, order_deadline_s: int) -> None:
@@ -52,27 +44,45 @@ def ensure_tenant(connection: Connection, tenant_id: str, *, name: str, order_de
     )
 
 
-def new_token() -> str:
-    """A new key in clear; only its digest is kept."""
-    return f"uoop_{secrets.token_hex(PREFIX_LENGTH // 2)}_{secrets.token_urlsafe(24)}"
-
-
-def keep_key(connection: Connection, token: str, tenant_id: str, *, scopes: Sequence[str]) -> None:
-    """Make a key known; harmless when it is."""
-    connection.execute(
+def create_tenant(
+    connection: Connection, tenant_id: str, *, name: str, order_deadline_s: int, rate_per_s: int | None
+) -> None:
+    """:raises TenantTaken: if there is one of this id"""
+    made = connection.execute(
         text(
-            "INSERT INTO api_keys (prefix, tenant_id, digest, scopes) VALUES (:prefix, :tenant, :digest, :scopes) "
-            "ON CONFLICT (prefix) DO NOTHING"
+            "INSERT INTO tenants (id, name, order_deadline_s, rate_per_s) VALUES (:id, :name, :deadline, :rate) "
+            "ON CONFLICT (id) DO NOTHING"
         ),
-        {"prefix": prefix(token), "tenant": tenant_id, "digest": digest(token), "scopes": list(scopes)},
+        {"id": tenant_id, "name": name, "deadline": order_deadline_s, "rate": rate_per_s},
     )
+    if made.rowcount == 0:
+        raise TenantTaken(tenant=tenant_id)
 
 
-def find_key(connection: Connection, visible: str) -> ApiKey | None:
-    row = connection.execute(
-        text("SELECT prefix, tenant_id, digest, scopes, expires_at FROM api_keys WHERE prefix = :prefix"),
-        {"prefix": visible},
-    ).one_or_none()
-    if row is None:
-        return None
-    return ApiKey(row.prefix, row.tenant_id, bytes(row.digest), frozenset(row.scopes), row.expires_at)
+def set_rate(connection: Connection, tenant_id: str, rate_per_s: int | None) -> None:
+    """:raises NoTenant: if there is none of this id"""
+    found = connection.execute(
+        text("UPDATE tenants SET rate_per_s = :rate WHERE id = :id"), {"id": tenant_id, "rate": rate_per_s}
+    )
+    if found.rowcount == 0:
+        raise NoTenant(tenant=tenant_id)
+
+
+def tenants(connection: Connection) -> list[Tenant]:
+    """All tenants, with how many keys of theirs still open the door."""
+    found = connection.execute(
+        text(
+            "SELECT t.id, t.name, t.rate_per_s, count(k.prefix) AS keys, t.created_at FROM tenants t "
+            "LEFT JOIN api_keys k ON k.tenant_id = t.id AND (k.expires_at IS NULL OR k.expires_at > now()) "
+            "GROUP BY t.id ORDER BY t.id"
+        )
+    )
+    return [Tenant(*row) for row in found]
+
+
+def rates(connection: Connection, tenant_ids: Sequence[str]) -> dict[str, int | None]:
+    """The rates of those of the tenants that there are."""
+    found = connection.execute(
+        text("SELECT id, rate_per_s FROM tenants WHERE id = ANY(:ids)"), {"ids": list(tenant_ids)}
+    )
+    return {row.id: row.rate_per_s for row in found}

@@ -12,7 +12,21 @@ import typer
 from typer.exceptions import TyperException
 
 from app import errors
-from infra.cli import audit, deliveries, demo, events, orders, pauses, replay, runs, sagas, stack
+from infra.cli import (
+    audit,
+    deliveries,
+    demo,
+    differences,
+    events,
+    keys,
+    orders,
+    pauses,
+    reconcile,
+    replay,
+    runs,
+    sagas,
+    stack,
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
@@ -20,6 +34,9 @@ demo.register(app)
 replay.register(app)
 orders.register(app)
 runs.register(app)
+keys.register(app)
+reconcile.register(app)
+differences.register(app)
 pauses.register(app)
 deliveries.register(app)
 audit.register(app)

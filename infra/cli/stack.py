@@ -38,7 +38,7 @@ def up(
         running.up(
             chosen,
             processes=_processes,
-            on_unclean_worker_death=wiring.messages_may_be_lost,
+            on_unclean_worker_death=wiring.worker_died,
             on_ready=_say_ready,
             tell=_say,
         )

@@ -13,6 +13,7 @@ from app import errors
 from infra.settings import Settings
 
 RUNS = "/v1/ops/runs"
+DIFFERENCES = "/v1/ops/differences"
 PAUSES = "/v1/ops/pauses"
 REPORTS = "/v1/ops/reports"
 OPS_ORDERS = "/v1/ops/orders"
@@ -110,6 +111,20 @@ class Client:
     def act_on_runs(self, instruction: Mapping[str, object]) -> Any:
         """Change the course of all runs that fit."""
         return self._tell(f"{RUNS}/bulk", instruction)
+
+    def differences(self, wanted: Mapping[str, object]) -> Any:
+        """Differences with providers that fit, newest first; needs a key of scope ops, as all that follows."""
+        return self._ask("GET", f"{DIFFERENCES}?{urlencode(wanted)}")
+
+    def difference(self, name: str) -> Any:
+        return self._ask("GET", f"{DIFFERENCES}/{quote(name, safe='')}")
+
+    def difference_summary(self) -> Any:
+        return self._ask("GET", f"{DIFFERENCES}/summary")
+
+    def act_on_difference(self, name: str, act: str, instruction: Mapping[str, object]) -> Any:
+        """Resolve a difference, or have it undone."""
+        return self._tell(f"{DIFFERENCES}/{quote(name, safe='')}/{act}", instruction)
 
     def pauses(self) -> Any:
         """What is paused."""

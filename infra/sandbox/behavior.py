@@ -28,6 +28,10 @@ class Name(StrEnum):
     LATE = "late"  # does the work, then waits before it answers
     GARBAGE = "garbage"  # does the work, answers nonsense
     DOWN = "down"  # no effect, and the connection is closed
+    STALE = (
+        "stale"  # told at run time only: never answers what is to be done, and does it so many seconds later
+    )
+    MUTE = "mute"  # told at run time only: never answers, and never does, an undoing
 
 
 class Behavior(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

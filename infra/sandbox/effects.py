@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -67,6 +67,31 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
 
 
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One effect in a provider's list; `status` is done or undone, `at` when it last changed."""
+
+    key: str
+    status: str
+    at: str
+    reference: str | None = None
+    amount: str | None = None
+    currency: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    items: list[Entry]
+    next: str | None
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What of the list is asked for."""
+
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+    until: Annotated[datetime, msgspec.Meta(tz=True)]
+    cursor: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1_000
+
+
 AskedInBulk = _InBulk[Asked]
 BULK_TYPES: dict[Resource, type[_InBulk[Any]]] = {
     Resource.AUTHORIZATIONS: _InBulk[Authorization],
@@ -94,12 +119,19 @@ class Effects:
     """One provider's effects of one resource. What is answered has been recorded."""
 
     def __init__(
-        self, ledger: Ledger, provider: str, resource: Resource, clock: Callable[[], datetime]
+        self,
+        ledger: Ledger,
+        provider: str,
+        resource: Resource,
+        clock: Callable[[], datetime],
+        *,
+        tombstones: bool = True,
     ) -> None:
         self._ledger = ledger
         self._provider = provider
         self._resource = resource
         self._clock = clock
+        self._tombstones = tombstones
         self._place = ledger.place(provider, resource)
         below, above = _BELOW.get(resource), _ABOVE.get(resource)
         self._below = ledger.place(provider, below) if below else 0
@@ -148,6 +180,9 @@ class Effects:
             if key in used:
                 outcomes.append(Outcome(key, "refused", reason=_KEPT[self._resource]))
                 continue
+            if before is None and not self._tombstones:
+                outcomes.append(Outcome(key, "unknown"))
+                continue
             if before is None or not before.undone:
                 line = self._undoing(seq + len(lines) + 1, key, before, at)
                 lines.append(line)
@@ -159,6 +194,24 @@ class Effects:
     def find(self, keys: Sequence[str]) -> list[Outcome]:
         known = self._ledger.known(self._place, keys)
         return [self._found(key, known.get(key)) for key in keys]
+
+    def listing(self, asked: Listing) -> Page:
+        """Part of the list of what last changed in a span of time."""
+        lines, more = self._ledger.listing(
+            self._place, _rfc3339(asked.since), _rfc3339(asked.until), asked.cursor, asked.limit
+        )
+        entries = [
+            Entry(
+                line.key,
+                "done" if line.op == "do" else "undone",
+                line.at,
+                self._reference(line) if line.op == "do" else None,
+                line.amount,
+                line.currency,
+            )
+            for line in lines
+        ]
+        return Page(entries, None if more is None else str(more))
 
     def _again(self, key: str, known: Known) -> Outcome:
         if known.undone or known.done is None:
@@ -235,4 +288,4 @@ def _uncovered(item: Item, below: dict[str, Known], taken: dict[str, Decimal]) -
 
 
 def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -11,19 +11,29 @@ import msgspec
 from app.providers.port import Resource
 from app.providers.registry import ProviderConfig
 from infra.sandbox.behavior import REMEMBERED, Behavior, Control, Magic, Name
-from infra.sandbox.effects import BULK_TYPES, ITEM_TYPES, Asked, AskedInBulk, Effects, Item, Outcome
+from infra.sandbox.effects import (
+    BULK_TYPES,
+    ITEM_TYPES,
+    Asked,
+    AskedInBulk,
+    Effects,
+    Item,
+    Listing,
+    Outcome,
+)
 from infra.sandbox.http import NoAnswer, Reply, Response
 
 _STATUS_CODES = {"done": 200, "undone": 200, "refused": 409, "unknown": 404}
 _NONSENSE = Response(200, b"<html>It works!</html>", "text/html")
 _HANG = NoAnswer(hang_up=False)
 _DOWN = NoAnswer(hang_up=True)
+_ONLY = {Name.STALE: "do", Name.MUTE: "undo"}
 _READ_ASKED = msgspec.json.Decoder(AskedInBulk)
 _ENCODE = msgspec.json.Encoder().encode
 
 
 class Endpoint:
-    """What `PUT, DELETE, GET .../KEY` and `POST .../do, undo, find` do at one place."""
+    """What `PUT, DELETE, GET .../KEY`, `POST .../do, undo, find` and `GET ...?since=` do at one place."""
 
     def __init__(
         self, config: ProviderConfig, resource: Resource, effects: Effects, control: Control, magic: Magic
@@ -41,7 +51,7 @@ class Endpoint:
         """
         :raises msgspec.DecodeError: if the key or the body is not what the resource wants
         """
-        call = self._control.next_call()
+        call = self._next_call({"PUT": "do", "DELETE": "undo"}.get(method, "find"))
         if method == "PUT":
             item = msgspec.convert({**msgspec.json.decode(body, type=dict), "key": key}, self._item_type)
             refused = self._refused([item])
@@ -60,13 +70,25 @@ class Endpoint:
         """
         :raises msgspec.DecodeError: if an item is not what the resource wants, or there are more than 1,000
         """
-        call = self._control.next_call()
+        call = self._next_call(verb)
         if verb == "do":
             items = self._read_items.decode(body).items
             return _behave(call, lambda: self._done_bulk(items))
         keys = [asked.key for asked in _READ_ASKED.decode(body).items]
         answer = self._undo if verb == "undo" else self._effects.find
         return _behave(call, lambda: _bulk(answer(keys)))
+
+    def listing(self, query: dict[str, str]) -> Reply | Awaitable[Reply]:
+        """
+        :raises msgspec.ValidationError: if the query is not what a list wants
+        """
+        call = self._next_call("find")
+        asked = msgspec.convert(query, Listing, strict=False)
+        return _behave(call, lambda: Response(200, _ENCODE(self._effects.listing(asked))))
+
+    def _next_call(self, verb: str) -> Behavior | None:
+        call = self._control.next_call()
+        return None if call and _ONLY.get(call.behavior, verb) != verb else call
 
     def _undo(self, keys: Sequence[str]) -> list[Outcome]:
         kept = set(keys) if self._control.keeps() else self._kept.keys() & set(keys)
@@ -142,7 +164,10 @@ def _behave(
             return Response(500, b'{"reason":"failed"}')
         case Name.DOWN:
             return _DOWN
-        case Name.HANG:
+        case Name.HANG | Name.MUTE:
+            return _HANG
+        case Name.STALE:
+            asyncio.get_running_loop().call_later(behavior.seconds, work)
             return _HANG
         case _:
             return _misbehave(behavior, work)

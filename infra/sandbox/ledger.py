@@ -34,6 +34,7 @@ _PRAGMAS = (
 )
 _LINES_PER_CHUNK = 2_000  # about 3 ms of reading, during which nobody else is served
 _LINES_PER_TOTAL = 10_000
+_LINES_PER_LISTING = 10_000  # looked at for one part of a provider's list, whoever's they are
 _TSV = "\t".join(["%s"] * 9) + "\n"
 _ENCODER = msgspec.json.Encoder()
 
@@ -140,6 +141,37 @@ class Ledger:
         for key, amount in rows:
             taken[key] = taken.get(key, Decimal(0)) + Decimal(amount)
         return taken
+
+    def listing(
+        self, place: int, since: str, until: str, after: int | None, limit: int
+    ) -> tuple[list[Line], int | None]:
+        """
+        What last happened to keys of a place from `since` on and before `until`, in the order it happened.
+
+        :param after: number of the line after which the list goes on; None at its beginning
+        :return: up to `limit` lines, and after which one it goes on; None at its end
+        """
+        begin = self._last_before(since) if after is None else after
+        reach = min(begin + _LINES_PER_LISTING, self._last_seq)
+        rows = self._db.execute(
+            "SELECT * FROM lines WHERE seq > ? AND seq <= ? AND place = ? AND at < ? AND NOT EXISTS"
+            " (SELECT 1 FROM lines AS later WHERE later.place = lines.place AND later.key = lines.key"
+            " AND later.seq > lines.seq) ORDER BY seq LIMIT ?",
+            (begin, reach, place, until, limit),
+        )
+        found = [Line._make(row) for row in rows]
+        if len(found) == limit:
+            return found, found[-1].seq
+        return found, reach if reach < self._last_before(until) else None
+
+    def _last_before(self, at: str) -> int:
+        """The number of the last line before that time: time goes on as numbers do."""
+        low, high = 0, self._last_seq
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self._db.execute("SELECT at FROM lines WHERE seq = ?", (middle,)).fetchone()
+            low, high = (middle, high) if row[0] < at else (low, middle - 1)
+        return low
 
     def record(self, lines: Sequence[Line]) -> None:
         """Write `lines`, numbered on from `last_seq`, all or none."""

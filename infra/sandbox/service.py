@@ -6,7 +6,7 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -47,7 +47,7 @@ class Service:
             (_path(config), resource.value): Endpoint(
                 config,
                 resource,
-                Effects(ledger, config.name, resource, clock),
+                Effects(ledger, config.name, resource, clock, tombstones=config.tombstones),
                 self._controls[config.name],
                 magic,
             )
@@ -60,6 +60,9 @@ class Service:
         try:
             if path.startswith("/_"):
                 return self._administrate(request, path, query)
+            prefix, _, resource = path.rpartition("/")
+            if (prefix, resource) in self._endpoints:
+                return self._list(request, prefix, resource, query)
             return self._provide(request, path)
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
             return _reason(400, str(error))
@@ -79,6 +82,13 @@ class Service:
         if request.method != "POST" or last not in _BULK_VERBS or not self._providers[prefix].bulk:
             return _reason(405, "not offered")
         return endpoint.bulk(last, request.body)
+
+    def _list(self, request: Request, prefix: str, resource: str, query: str) -> Reply | Awaitable[Reply]:
+        if not _is_authorized(request, self._tokens[prefix]):
+            return _reason(401, "wrong token")
+        if request.method != "GET":
+            return _reason(405, "not offered")
+        return self._endpoints[prefix, resource].listing(dict(parse_qsl(query)))
 
     def _health_of(self, prefix: str) -> Response:
         if self._controls[self._providers[prefix].name].is_down():

@@ -1,7 +1,7 @@
 """How long to wait before a dead process is started again."""
 
 FIRST_S = 0.2
-MOST_S = 10.0
+MOST_S = 2.0
 HEALTHY_S = 30.0
 
 
@@ -11,5 +11,5 @@ def deaths_in_a_row(deaths: int, lived_s: float) -> int:
 
 
 def delay_s(deaths: int) -> float:
-    """Seconds before the next start after so many deaths in a row: 0.2, doubling up to 10."""
+    """Seconds before the next start after so many deaths in a row: 0.2, doubling up to 2."""
     return float(min(MOST_S, FIRST_S * 2 ** min(deaths - 1, 16)))

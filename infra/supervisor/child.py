@@ -44,6 +44,7 @@ class Child:
         self.killed = False
         self.deaths = 0
         self.last_exit: int | None = None
+        self.last_pid: int | None = None
         self.started_at = 0.0
         self.first_started_at: float | None = None
         self._since: float | None = None
@@ -154,7 +155,7 @@ class Child:
         assert self._popen is not None  # noqa: S101 - narrows the type; look_dead has asked
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)
-        self.last_exit = self._popen.wait()
+        self.last_exit, self.last_pid = self._popen.wait(), self._popen.pid
         self._popen = None
         self._since = None
         traces = [self.process.trace] if self.process.trace else []

@@ -56,8 +56,9 @@ class Supervisor:
 
     :param drain_s: bound of the whole stop
     :param unclean: whether the last supervisor of this home was killed
-    :param on_unclean_worker_death: called beside the loop whenever a worker died without being asked to, and
-        after an unclean end once before the first worker starts. It may take its time and may raise
+    :param on_unclean_worker_death: called beside the loop with the process id of a worker that died without
+        being asked to, and after an unclean end once, with None, before the first worker starts. It may take its
+        time and may raise
     :param on_ready: called once, when every process has been ready
     :param tell: shown to whoever watches, one line each
     """
@@ -69,7 +70,7 @@ class Supervisor:
         processes: Sequence[Process],
         drain_s: float,
         unclean: bool = False,
-        on_unclean_worker_death: Callable[[], None] = _nothing,
+        on_unclean_worker_death: Callable[[int | None], None] = _nothing,
         on_ready: Callable[[], None] = _nothing,
         tell: Callable[[str], None] = _nothing,
     ) -> None:
@@ -145,7 +146,7 @@ class Supervisor:
     def _start(self, child: Child, now: float) -> None:
         if child.process.worker and self._unclean:
             self._unclean = False
-            self._call_hook().join(_HOOK_S)
+            self._call_hook(None).join(_HOOK_S)
         try:
             child.start(now)
         except OSError as error:
@@ -161,7 +162,7 @@ class Supervisor:
         elif child.state is State.BACKOFF:
             self._tell(f"{child.process.name} died ({_exit(child.last_exit)}), starting it again")
         if child.process.worker and (child.state is State.BACKOFF or (child.last_exit and not self._stops)):
-            self._call_hook()
+            self._call_hook(child.last_pid)
 
     def _note_ready(self, child: Child) -> None:
         self._note("process-ready", name=child.process.name)
@@ -188,10 +189,10 @@ class Supervisor:
             self._save()
             self._on_ready()
 
-    def _call_hook(self) -> threading.Thread:
+    def _call_hook(self, pid: int | None) -> threading.Thread:
         def call() -> None:
             try:
-                self._hook()
+                self._hook(pid)
             except Exception as error:  # noqa: BLE001 - the hook is another's: its failure must not stop us
                 self._note("hook-failed", error=str(error))
 

@@ -1,8 +1,10 @@
 """Asking a provider for a whole cohort, and reading its answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
+
+from sqlalchemy import text
 
 from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
@@ -10,6 +12,9 @@ from app.runs.model import DONE, UNDONE, Member, Outcome, Verdict, paused_lane
 from app.runs.pauses import Kind
 from sagas import pausing
 from sagas.definition import Call
+from sagas.ports import Ports
+
+LONGEST_CALL_S = 10.0  # from the moment when a provider has looked at `not_after` to the effect
 
 
 class WithPartner(Protocol):
@@ -95,8 +100,33 @@ def outcomes(
     }
 
 
-def undo(provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call) -> dict[int, Outcome]:
-    """Take the effects back by key, by run id; a key that was never used becomes unusable."""
+def undo(
+    ports: Ports,
+    provider: Provider,
+    resource: Resource,
+    keys: Mapping[int, str],
+    call: Call,
+    members: Iterable[Member],
+) -> dict[int, Outcome]:
+    """
+    Take the effects back by key, by run id; a key that was never used becomes unusable.
+
+    With a provider that keeps no tombstones a call that is still on its way would work after its undoing. What
+    stands is taken back at once there too, but only an undoing that comes when no call can is the last one.
+    """
+    found = _undo(provider, resource, keys, call)
+    if provider.tombstones:
+        return found
+    left_s = _calls_left_s(ports, members)
+    return {
+        run_id: Outcome(Verdict.NOT_YET, "may-still-act", due_in_s=left_s[run_id])
+        if outcome is UNDONE and left_s[run_id] > 0
+        else outcome
+        for run_id, outcome in found.items()
+    }
+
+
+def _undo(provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call) -> dict[int, Outcome]:
     if provider.name in call.paused:
         return dict.fromkeys(keys, pausing.outcome(partners_lane(provider.name), sure=True))
     told = provider.undo(resource, list(keys.values()), timeout_s=call.patience_s)
@@ -106,18 +136,41 @@ def undo(provider: Provider, resource: Resource, keys: Mapping[int, str], call: 
         port.Verdict.UNAVAILABLE: Outcome(Verdict.UNAVAILABLE, "unavailable", provider=provider.name),
         port.Verdict.IN_DOUBT: Outcome(Verdict.IN_DOUBT, "in-doubt", provider=provider.name),
     }
-    return {run_id: table[answer.verdict] for run_id, answer in zip(keys, told, strict=True)}
+    found = {run_id: table[answer.verdict] for run_id, answer in zip(keys, told, strict=True)}
+    if provider.tombstones:
+        return found
+    standing = {run_id: keys[run_id] for run_id, outcome in found.items() if outcome is not UNDONE}
+    return found | _not_standing(provider, resource, standing, call)
+
+
+def _not_standing(
+    provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call
+) -> dict[int, Outcome]:
+    """Those of the keys that have no effect now: without tombstones, an unknown key may be refused."""
+    if not keys:
+        return {}
+    told = provider.find(resource, list(keys.values()), timeout_s=call.patience_s)
+    nothing = (port.Verdict.UNKNOWN, port.Verdict.UNDONE)
+    return {run_id: UNDONE for run_id, answer in zip(keys, told, strict=True) if answer.verdict in nothing}
+
+
+def _calls_left_s(ports: Ports, members: Iterable[Member]) -> dict[int, float]:
+    """Seconds for which a call of each member may still arrive, by the database's clock."""
+    with ports.engine.begin() as connection:
+        now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return {m.run_id: (m.not_after - now).total_seconds() + LONGEST_CALL_S for m in members}
 
 
 def take_back(
     provider: Provider, resource: Resource, keys: Mapping[int, str], call: Call, *, refused: str
 ) -> dict[int, Outcome]:
     """
-    As `undo`, for a run that goes forward by it: what is taken back is done.
+    As `undo`, for a run that goes forward by it: what is taken back is done. The effects are known to stand, so
+    that no call is on its way any more.
 
     :param refused: the code of a refusal
     """
-    told = undo(provider, resource, keys, call) if keys else {}
+    told = _undo(provider, resource, keys, call) if keys else {}
     table = {Verdict.UNDONE: DONE, Verdict.REJECTED: Outcome(Verdict.REJECTED, refused)}
     return {run_id: table.get(outcome.verdict, outcome) for run_id, outcome in told.items()}
 

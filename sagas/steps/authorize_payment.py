@@ -36,4 +36,4 @@ def authorize(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
 def void(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     """Give the held money free."""
     keys = {m.run_id: asking.key(m, NAME) for m in members}
-    return Result(asking.undo(ports.payment, Resource.AUTHORIZATIONS, keys, call))
+    return Result(asking.undo(ports, ports.payment, Resource.AUTHORIZATIONS, keys, call, members))

@@ -234,9 +234,8 @@ def _ask(
 
 def _recall(ports: Ports, call: Call, name: str, group: Sequence[_Asked]) -> dict[int, Outcome]:
     provider: Provider = ports.delivery[name]
-    return asking.undo(
-        provider, Resource.DISPATCHES, {asked.member.run_id: asked.key for asked in group}, call
-    )
+    keys = {asked.member.run_id: asked.key for asked in group}
+    return asking.undo(ports, provider, Resource.DISPATCHES, keys, call, [asked.member for asked in group])
 
 
 def _request(asked: _Asked, places: Mapping[tuple[str, str], Restaurant]) -> Request:

@@ -36,4 +36,4 @@ def place(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
 def withdraw(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     """Take each order back from its restaurant."""
     keys = {m.run_id: asking.key(m, NAME) for m in members}
-    return Result(asking.undo(ports.restaurants, Resource.PLACEMENTS, keys, call))
+    return Result(asking.undo(ports, ports.restaurants, Resource.PLACEMENTS, keys, call, members))

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence, Set
 
 from app.fleet import queries as fleet
-from app.optimization.assign import assign
 from app.optimization.model import OWN_FLEET, Assignment, Job, Point, Problem
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
@@ -30,6 +29,8 @@ def ranked(ports: Ports, members: Sequence[Member], without: Mapping[str, Set[st
 
     :param without: by order id, channels that are not to be asked
     """
+    from app.optimization.assign import assign  # noqa: PLC0415 (loads OR-Tools, which only those who plan need)
+
     tenants = sorted({m.tenant_id for m in members})
     with ports.engine.begin() as connection:
         places = restaurants.known(connection, ((m.tenant_id, m.given["restaurant_id"]) for m in members))

@@ -1,8 +1,13 @@
 """submit, status, trace, cancel, refund, replay and demo against the whole platform."""
 
+import http.client
 import json
+import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,22 @@ def _file(folder: Path, order: dict[str, Any]) -> str:
     path = folder / "order.json"
     path.write_text(json.dumps(order))
     return str(path)
+
+
+def _at_provider(uoop: Uoop, method: str, path: str, body: object = None) -> None:
+    """Do something at a provider behind our back, with the token that he knows us by."""
+    port = int((uoop.home / "sandbox" / "port").read_text())
+    token = (uoop.home / "provider-token").read_text().strip()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, json.dumps(body), {"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    assert answer.status < 300, answer.read()
+    connection.close()
+
+
+def _reconciled(uoop: Uoop) -> "subprocess.CompletedProcess[str]":
+    since = datetime.now(UTC) - timedelta(hours=1)
+    return uoop("reconcile", "--since", f"{since:%Y-%m-%dT%H:%M}", "--margin", "0", "--json")
 
 
 def test_an_order_is_submitted_followed_and_traced(running: Uoop, tmp_path: Path):
@@ -141,6 +162,33 @@ def test_a_demo_with_failures_loses_nothing_and_undoes_what_failed(running: Uoop
     assert (told["lost"], told["duplicates"], told["audit"]) == (0, 0, "clean")
     assert told["reasons"] == {"no-available-partner": 20, "payment-refused": 20}
     assert told["events"] == told["events_delivered"] == 800
+    reconciled = _reconciled(running)
+    assert reconciled.returncode == 0, reconciled.stdout + reconciled.stderr
+    checks = [check for check in json.loads(reconciled.stdout)["checks"] if check["theirs"]]
+    resources = {check["resource"] for check in checks}
+    assert resources >= {"authorizations", "captures", "placements", "dispatches"}
+
+
+def test_what_happened_behind_our_back_is_found(running: Uoop, tmp_path: Path):
+    tracking_id = running("submit", _file(tmp_path, ORDER)).stdout.splitlines()[0]
+    running("status", tracking_id, "--watch")
+    _at_provider(running, "DELETE", f"/kitchens/placements/{tracking_id}:place-with-restaurant:0")
+    second = {
+        "not_after": f"{datetime.now(UTC) + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}",
+        "order": tracking_id,
+    }
+    _at_provider(running, "PUT", f"/dhow/dispatches/{tracking_id}:dispatch-to-partner:dhow:7", second)
+
+    differing = _reconciled(running)
+    listed = json.loads(running("differences", "list", "--order", tracking_id, "--json").stdout)[
+        "differences"
+    ]
+
+    assert differing.returncode == 1, differing.stderr
+    assert {(each["kind"], each["provider"]) for each in listed} == {
+        ("ours-not-theirs", "kitchens"),
+        ("double-effect", "dhow"),
+    }
 
 
 def _begun(running: Uoop, known: set[Path], orders: int) -> bool:
@@ -176,3 +224,31 @@ def test_a_partner_is_paused_and_resumed_under_load(running: Uoop, eventually: C
     assert json.loads(resumed.stdout)["pauses"] == []
     told = json.loads(out.splitlines()[-1])
     assert (told["accepted"], told["lost"], told["duplicates"], told["audit"]) == (600, 0, 0, "clean"), err
+
+
+def test_a_key_opens_the_door_until_it_is_revoked(running: Uoop, eventually: Callable[..., object]):
+    assert running("tenants", "create", "acme").returncode == 0
+    made = running("keys", "create", "--tenant", "acme", "--scope", "orders:read", "--json")
+    key = json.loads(made.stdout)
+    (api,) = (row for row in json.loads(running("ps", "--json").stdout) if row["name"] == "api")
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{api['port']}/v1/orders", headers={"Authorization": f"Bearer {key['key']}"}
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        assert json.load(answer) == {"orders": [], "next_cursor": None}
+
+    assert running("keys", "revoke", key["prefix"]).returncode == 0
+
+    assert eventually(lambda: _status(request) == 401, within_s=10)
+    listed = running("keys", "list", "--tenant", "acme").stdout
+    assert key["prefix"] in listed
+    assert key["key"] not in listed
+
+
+def _status(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code

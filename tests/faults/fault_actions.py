@@ -4,20 +4,30 @@ import json
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import redis
 from celery import Celery
+from fault_proxy import Mode
 from fault_stack import PROVIDERS, QUEUES, NotReached, Stack, awaited
 
 from app import crash_points
-from app.crash_points import Point
+from app.crash_points import Harm, Point
+from app.runs.cohorts import Claimed
+from app.runs.model import Direction
+from infra.wiring import redis_client
+from sagas.all import SAGAS
+from sagas.backends.celery import CeleryCarrier
 from tasks import names
+from tasks.base import application
 
 Action = Callable[[Stack], None]
 GARBAGE = (b"not json", b"", b"\xff\xfe\x00", b"[]", b'{"body": 1}', b'"text"')
@@ -57,8 +67,66 @@ def kill(*processes: str) -> Action:
     return inject
 
 
+def kill_supervisor(stack: Stack) -> None:
+    """Kill the supervisor, and start the platform again over what it left."""
+    os.kill(stack.pid("supervisor"), signal.SIGKILL)
+    stack.up()
+
+
+def skew(seconds: float, *processes: str, for_s: float = 8.0) -> Action:
+    """Let processes of ours run with a clock that is wrong by so many seconds, for a while."""
+
+    def inject(stack: Stack) -> None:
+        clocks = stack.settings.home / "clocks"
+        clocks.mkdir(exist_ok=True)
+        try:
+            for process in processes:
+                (clocks / process).write_text(str(seconds))
+            kill(*processes)(stack)
+            time.sleep(for_s)
+        finally:
+            for process in processes:
+                (clocks / process).unlink()
+        kill(*processes)(stack)
+
+    return inject
+
+
+def poison(harm: Harm, step: str) -> Action:
+    """Submit an order that harms whoever executes a step for it, and wait until it has come to rest."""
+
+    def inject(stack: Stack) -> None:
+        customer = f"poison-{harm}"
+        told = stack.settings.home / "crash-points" / f"poison.{step}.{harm}"
+        told.write_text(customer)
+        try:
+            stack.submit(customer)
+            awaited(lambda: poisoned(stack, harm), f"an end of the order of {customer}", within_s=180)
+        finally:
+            told.unlink()
+
+    return inject
+
+
+def poisoned(stack: Stack, harm: Harm) -> tuple[str, str] | None:
+    """State and failure code of the poison order, once it rests."""
+    rows = stack.sql(
+        "SELECT r.state, coalesce(r.failure ->> 'code', '') FROM runs r JOIN uoop_orders o ON o.run_id = r.id "
+        "WHERE o.customer_id = %s AND r.state IN ('e', 'p')",
+        f"poison-{harm}",
+    )
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
 def flush(stack: Stack) -> None:
     stack.redis().flushall()
+
+
+def kill_redis_for_good(stack: Stack) -> None:
+    """Redis dies with all that it had kept."""
+    os.kill(stack.pid("redis"), signal.SIGKILL)
+    for file in (stack.settings.home / "redis").glob("appendonly*"):
+        file.unlink()
 
 
 def freeze(process: str, seconds: float) -> Action:
@@ -99,6 +167,77 @@ def restart_postgres_immediately(stack: Stack) -> None:
     os.kill(stack.pid("postgres"), signal.SIGQUIT)
 
 
+def keep_postgres_down(seconds: float) -> Action:
+    """Postgres dies and cannot start, since its port is taken by somebody who hangs up."""
+
+    def inject(stack: Stack) -> None:
+        port = int(urlsplit(stack.settings.database_url.get_secret_value()).port or 0)
+        restart_postgres_immediately(stack)
+        with socket.socket() as squatter:
+            squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            awaited(lambda: _listens(squatter, port), "Postgres' port", within_s=5)
+            squatter.settimeout(0.1)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                with suppress(TimeoutError):
+                    squatter.accept()[0].close()
+
+    return inject
+
+
+def _listens(squatter: socket.socket, port: int) -> bool:
+    squatter.bind(("127.0.0.1", port))
+    squatter.listen()
+    return True
+
+
+def fill_disk(seconds: float) -> Action:
+    """Fill the small disk that holds Postgres' data, for a while."""
+
+    def inject(stack: Stack) -> None:
+        # the disk is mounted in the namespace of the supervisor and those whom it has started
+        place = Path(f"/proc/{stack.pid('supervisor')}/root{stack.settings.home}/postgres/filler")
+        try:
+            with place.open("wb", buffering=0) as filler, suppress(OSError):
+                while True:
+                    filler.write(bytes(1 << 20))
+            time.sleep(seconds)
+        finally:
+            place.unlink()
+
+    return inject
+
+
+def deadlock(stack: Stack, *, seconds: float = 8.0) -> None:
+    """Lock what cohorts lock, in the other order, so that Postgres aborts one of ours again and again."""
+    count = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    before = stack.sql(count)[0][0]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with stack.session() as cursor:
+            cursor.execute("SET deadlock_timeout = '1h'")  # so that the other side notices, and is aborted
+            _cross(cursor)
+            cursor.connection.rollback()
+    awaited(lambda: stack.sql(count)[0][0] > before, "a deadlock", within_s=5)
+
+
+def _cross(cursor: Any) -> None:
+    cursor.execute(
+        "SELECT c.id, c.members FROM slots s JOIN cohorts c ON c.id = s.cohort_id ORDER BY random() LIMIT 1"
+    )
+    for cohort_id, members in cursor.fetchall():
+        cursor.execute("SELECT FROM runs WHERE id = ANY(%s) FOR UPDATE", (members,))
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone()[0]:
+                cursor.execute("SELECT FROM cohorts WHERE id = %s FOR UPDATE", (cohort_id,))
+                return
+            time.sleep(0.01)
+
+
 def terminate_backends(stack: Stack, *, seconds: float = 5.0) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -128,6 +267,17 @@ def misbehave(behavior: str, for_s: float, *, providers: Sequence[str] = PROVIDE
             stack.tell_providers(providers, None)
 
     return inject
+
+
+def never_answer_undoings(stack: Stack) -> None:
+    """Let the payment provider be silent to every undoing, until the platform has given up."""
+    under_way = "SELECT count(*) = 0 FROM runs WHERE state IN ('w', 't')"
+    stack.tell_providers(("benefit",), {"behavior": "mute"})
+    try:
+        time.sleep(8)
+        awaited(lambda: stack.sql(under_way)[0][0], "an end of all undoing", within_s=300)
+    finally:
+        stack.tell_providers(("benefit",), None)
 
 
 def push_garbage(stack: Stack) -> None:
@@ -165,6 +315,81 @@ def deliver_again(times: int, *, latest_s: float, seconds: float = 5.0) -> Actio
             raise NotReached("no message was seen")
 
     return inject
+
+
+def break_connections(to: str, mode: Mode, seconds: float) -> Action:
+    """Let the proxy before Postgres, Redis or the sandbox break connections, for a while."""
+
+    def inject(stack: Stack) -> None:
+        stack.proxies[to].switch(mode)
+        try:
+            time.sleep(seconds)
+        finally:
+            stack.proxies[to].switch(Mode.PASS)
+
+    return inject
+
+
+def hold_back(stack: Stack, *, seconds: float = 2.0, late_s: float = 40.0) -> None:
+    """Take messages out of the queues, and put them back when every lease and every wait is over."""
+    client = stack.redis()
+    held: list[tuple[str, bytes]] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for queue in ("steps", "partner", "patient", "optimizer"):
+            if message := client.rpop(queue):
+                held.append((queue, message))  # noqa: PERF401 (each is taken at its moment)
+    if not held:
+        raise NotReached("no message was seen")
+    time.sleep(late_s)
+    for queue, message in held:
+        _push(stack, queue, message)
+
+
+def reorder(stack: Stack, *, seconds: float = 5.0) -> None:
+    """Shuffle what waits in the queues, again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for queue in QUEUES:
+            with stack.redis().pipeline() as pipe:
+                messages, _ = pipe.lrange(queue, 0, -1).delete(queue).execute()
+            random.shuffle(messages)
+            if messages:
+                stack.redis().rpush(queue, *messages)
+
+
+def carry_twice(stack: Stack, *, seconds: float = 5.0) -> None:
+    """Send each cohort's chain once more, in the same epoch or in a new one, while the first carrier goes on."""
+    broker, results = (
+        getattr(stack.settings, f"{role}_url").get_secret_value() for role in ("broker", "results")
+    )
+    carrier = CeleryCarrier(
+        application(_none, broker_url=broker, result_backend=results), redis_client(broker), SAGAS
+    )
+    doubled: set[int] = set()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for cohort, leg in _travelling(stack, sorted(doubled), new_epoch=len(doubled) % 2 == 0):
+            carrier.send(cohort, leg=leg)
+            doubled.add(cohort.id)
+        time.sleep(0.02)
+    if len(doubled) < 2:
+        raise NotReached("no two cohorts were seen")
+
+
+def _travelling(stack: Stack, but: list[int], *, new_epoch: bool) -> Iterator[tuple[Claimed, int]]:
+    rows = stack.sql(
+        "UPDATE cohorts SET epoch = epoch + %s WHERE ended_at IS NULL AND id <> ALL(%s::bigint[]) AND id IN "
+        "(SELECT cohort_id FROM slots) RETURNING id, epoch, saga, version, direction, lane, itinerary, leg",
+        int(new_epoch),
+        but,
+    )
+    for id_, epoch, saga, version, direction, lane, itinerary, leg in rows:
+        yield Claimed(id_, epoch, saga, version, Direction(direction), lane, tuple(itinerary)), leg
+
+
+def _none() -> Any:
+    raise RuntimeError("this one sends, and runs nothing")
 
 
 def beat_beside(stack: Stack) -> None:

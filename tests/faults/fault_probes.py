@@ -14,6 +14,7 @@ from infra.demo import city
 
 RETRIED_FOR_S = 30.0
 ANSWER_WITHIN_S = 12.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0  # where the API says nothing, as when nobody listens
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Probes:
             self._probe("GET", f"/v1/orders/{json.loads(told)['tracking_id']}", None, {})
 
     def _probe(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes | None:
-        end, first, told = time.monotonic() + RETRIED_FOR_S, True, None
+        end, first, told, pause_s = time.monotonic() + RETRIED_FOR_S, True, None, FIRST_PAUSE_S
         while told is None and (first or time.monotonic() < end):
             told, wait_s = self._once(method, path, body, headers)
             with self._lock:
@@ -58,13 +59,14 @@ class Probes:
                 self.in_the_end += told is not None
             first = False
             if told is None:
-                time.sleep(wait_s)
+                time.sleep(wait_s or pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return told
 
     def _once(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[bytes | None, float]:
-        """The answer's body, or None and how long to wait."""
+        """The answer's body, or None and how long the API asks to wait; 0 if it does not."""
         settings = self.stack.settings
         token = (settings.home / "api-key").read_text().strip()
         connection = http.client.HTTPConnection(settings.host, settings.port, timeout=ANSWER_WITHIN_S)
@@ -74,8 +76,8 @@ class Probes:
             told = answer.read()
             if answer.status < 300:
                 return told, 0.0
-            return None, float(answer.getheader("Retry-After") or 0.5)
+            return None, float(answer.getheader("Retry-After") or 0)
         except (OSError, http.client.HTTPException):
-            return None, 0.5
+            return None, 0.0
         finally:
             connection.close()

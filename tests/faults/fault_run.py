@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fault_stack import Stack, awaited
+from fault_stack import Place, Stack, awaited
 
 from infra.audit import Report, audit
 from infra.demo import arrivals, city, journal
@@ -36,7 +36,8 @@ class Fault:
     :param inject: brings the fault about, and returns when it is over (at once for a kill)
     :param shown: after the run: why the fault has not shown what it should; None if it has
     :param quick: whether it belongs to the quick suite
-    :param needs_root: why, if it can only be brought about as root
+    :param place: what the platform must run on for it
+    :param target_s: within which time the platform is to be caught up, where a time is promised
     :param settles: whether no order stands parked after it
     """
 
@@ -44,9 +45,14 @@ class Fault:
     inject: Callable[[Stack], None]
     shown: Callable[[Stack, Summary], str | None] = _nothing
     quick: bool = False
-    needs_root: bool = False
+    place: Place = Place.PLAIN
     settles: bool = True
+    target_s: float | None = None
     orders: int = ORDERS
+
+    @property
+    def needs_root(self) -> bool:
+        return self.place is Place.SMALL_DISK
 
 
 @dataclass
@@ -54,11 +60,14 @@ class Result:
     """
     What became of one fault. Seconds from the fault's end.
 
+    A missed target is shown, and breaks no promise.
+
     :param goes_on_s: until the next run ended
     :param caught_up_s: until every run had ended whose order was sent before the fault was over
     """
 
     name: str
+    target_s: float | None = None
     broken: list[str] = field(default_factory=list)
     summary: Summary | None = None
     goes_on_s: float | None = None
@@ -67,6 +76,10 @@ class Result:
     @property
     def clean(self) -> bool:
         return not self.broken
+
+    @property
+    def in_time(self) -> bool:
+        return self.target_s is None or (self.caught_up_s or 0.0) <= self.target_s
 
     @property
     def line(self) -> str:
@@ -80,7 +93,7 @@ class Result:
 
 def run(stack: Stack, fault: Fault) -> Result:
     """Play one fault; whatever goes wrong is in the result."""
-    result = Result(fault.name)
+    result = Result(fault.name, fault.target_s)
     place = city.city(1)
     scene = Scene(
         place.restaurants,
@@ -125,9 +138,9 @@ def _judge(stack: Stack, fault: Fault, result: Result, over_at: float) -> None:
     result.goes_on_s, result.caught_up_s = _recovery(stack, Path(summary.journal), over_at)
 
 
-def settled(stack: Stack, journals: list[Path]) -> Report:
+def settled(stack: Stack, journals: list[Path], *, within_s: float = SETTLED_WITHIN_S) -> Report:
     """The last audit: the first that finds nothing to complain of, or the one at the end of the patience."""
-    end = time.monotonic() + SETTLED_WITHIN_S
+    end = time.monotonic() + within_s
     while True:
         report: Report = awaited(lambda: audit(stack.settings, journals, settled=True), "an audit")
         if report.clean or time.monotonic() > end:
@@ -145,6 +158,32 @@ def _recovery(stack: Stack, kept: Path, over_at: float) -> tuple[float | None, f
     goes_on = min((at for at, _ in ends), default=None)
     caught_up = max((at for at, sent_at in ends if sent_at < over_at), default=None)
     return (goes_on - over_at if goes_on else None), (caught_up - over_at if caught_up else None)
+
+
+def table(results: Sequence[Result]) -> str:
+    """Markdown, to be pasted into docs/reliability.md; deaths at crash points are one row."""
+    deaths = [result for result in results if result.name.startswith("dies ")]
+    lines = ["| fault | goes on, s | caught up, s | target, s | |", "|---|---|---|---|---|"]
+    if deaths:
+        took = sorted(result.caught_up_s or 0.0 for result in deaths)
+        within = sum(result.in_time for result in deaths)
+        lines.append(
+            f"| a death at each of {len(deaths)} crash points: every step forward and back, and elsewhere | "
+            f"| median {took[len(took) // 2]:.1f}, most {took[-1]:.1f} | {within} of {len(deaths)} in time "
+            f"| {sum(result.clean for result in deaths)} of {len(deaths)} clean |"
+        )
+    for result in results:
+        if result not in deaths:
+            target = f"{result.target_s:.0f}{'' if result.in_time else ' missed'}" if result.target_s else ""
+            goes_on, caught_up = (
+                "all had ended" if value is None else f"{value:.2f}"
+                for value in (result.goes_on_s, result.caught_up_s)
+            )
+            lines.append(
+                f"| {result.name} | {goes_on} | {caught_up} | {target} "
+                f"| {'clean' if result.clean else 'BROKEN'} |"
+            )
+    return "\n".join(lines)
 
 
 def _seconds(value: float | None) -> str:

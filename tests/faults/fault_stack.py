@@ -10,21 +10,39 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg2
 import redis
+from fault_proxy import Proxy
 
-from infra import running, stack
+from infra import kept, running, stack
+from infra.demo import city
+from infra.embedded import postgres
+from infra.embedded import redis as embedded_redis
+from infra.sandbox_providers import write_providers
 from infra.settings import Settings
+from infra.supervisor import state
 
 BOUND_S = 60.0
 PROVIDERS = ("benefit", "kitchens", "swift", "falcon", "dhow")
 WORKERS = tuple(stack.WORKERS)
 QUEUES = tuple(queue for queue, _ in stack.WORKERS.values())
+CLOCKS = Path(__file__).parent / "clocks"
+SMALL_DISK_MB = 256
+_ON_SMALL_DISK = f'mount -t tmpfs -o size={SMALL_DISK_MB}m tmpfs "$0" && exec "$@"'
+
+
+class Place(Enum):
+    """What the platform runs on."""
+
+    PLAIN = auto()
+    PROXIED = auto()  # Postgres, Redis and the sandbox each behind a proxy
+    SMALL_DISK = auto()  # Postgres' data on a disk of its own, in a mount namespace of its own
 
 
 class NotReached(Exception):
@@ -36,6 +54,17 @@ class Stack:
     """A running platform. Every handle is made anew: what it points at is killed all the time."""
 
     settings: Settings
+    given: Settings
+    proxies: dict[str, Proxy] = field(default_factory=dict)
+
+    def up(self, *inside: str) -> None:
+        """Start the platform, or start it again."""
+        environment = stack.bare_environment() | self.given.environment()
+        environment["FAULT_CLOCKS"] = str(self.given.home / "clocks")
+        paths = (str(CLOCKS), os.environ.get("PYTHONPATH", ""))
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        command = (*inside, sys.executable, "-m", "infra.cli", "up", "--detach")
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
     def pid(self, name: str) -> int:
         return int(awaited(lambda: self._now(name), name))
@@ -72,17 +101,46 @@ class Stack:
         finally:
             connection.close()
 
+    def submit(self, customer: str) -> None:
+        """Submit an order of this customer, again until it is accepted."""
+        order = json.loads(next(city.orders(city.city(1), 1)).body) | {"customer_id": customer}
+        awaited(lambda: self._post(customer, json.dumps(order)) == 202, "an answer of 202")
+
+    def _post(self, key: str, order: str) -> int:
+        connection = http.client.HTTPConnection(self.settings.host, self.settings.port, timeout=12)
+        token = (self.settings.home / "api-key").read_text().strip()
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        try:
+            connection.request("POST", "/v1/orders", order, headers | {"Authorization": f"Bearer {token}"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
     def tell_providers(self, names: Sequence[str], behavior: dict[str, object] | None) -> None:
         """Make providers misbehave; None makes them behave."""
+        for name in names:
+            if behavior:
+                self._control("PUT", f"/{name}", json.dumps(behavior))
+            else:
+                self._control("DELETE", f"/{name}", None)
+
+    def told(self) -> dict[str, object]:
+        """How each provider misbehaves now; None if it does not."""
+        return dict(json.loads(self._control("GET", "", None)))
+
+    def _control(self, method: str, path: str, body: str | None) -> bytes:
         port = int((self.settings.home / "sandbox" / "port").read_text())
         token = (self.settings.home / "sandbox-token").read_text().strip()
-        for name in names:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-            method, body = ("PUT", json.dumps(behavior)) if behavior else ("DELETE", None)
-            connection.request(method, f"/_control/{name}", body, headers)
-            assert connection.getresponse().status == 200
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, f"/_control{path}", body, headers)
+            answer = connection.getresponse()
+            told = answer.read()
+        finally:
             connection.close()
+        assert answer.status == 200
+        return told
 
     @contextmanager
     def beside(self, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
@@ -109,20 +167,79 @@ class Stack:
 
 
 @contextmanager
-def started(**values: object) -> Iterator[Stack]:
+def started(place: Place = Place.PLAIN, **values: object) -> Iterator[Stack]:
     """The platform on a home of its own; stopped and removed at the end, kept if UOOP could not be stopped."""
     home = Path(tempfile.mkdtemp(prefix="faults-")).resolve()
-    chosen = Settings.load().with_values(home=home, port=0, flower=False, crash_points=True, **values)
+    given = Settings.load().with_values(home=home, port=0, flower=False, crash_points=True, **values)
     try:
-        command = (sys.executable, "-m", "infra.cli", "up", "--detach")
-        subprocess.run(command, env=stack.bare_environment() | chosen.environment(), check=True)
-        yield Stack(running.connected(chosen))
+        if place is Place.PROXIED:
+            with _behind_proxies(given) as proxied:
+                yield proxied
+        else:
+            Stack(given, given).up(*(_small_disk(home) if place is Place.SMALL_DISK else ()))
+            if place is Place.SMALL_DISK:
+                _copy_password(home)
+            yield Stack(running.connected(given), given)
     finally:
-        running.down(chosen)
-        kept = os.environ.get("KEEP_FAULT_LOGS")
-        if kept:
-            shutil.copytree(home / "logs", kept, dirs_exist_ok=True)
+        running.down(given)
+        kept_logs = os.environ.get("KEEP_FAULT_LOGS")
+        if kept_logs:
+            shutil.copytree(home / "logs", kept_logs, dirs_exist_ok=True)
         shutil.rmtree(home)
+
+
+def _small_disk(home: Path) -> tuple[str, ...]:
+    data = kept.folder(home / "postgres")
+    return "unshare", "--mount", "sh", "-c", _ON_SMALL_DISK, str(data)
+
+
+def _copy_password(home: Path) -> None:
+    """It lies on the disk that only the platform's own processes see."""
+    inside = Path(f"/proc/{state.holder(home)}/root{home}/postgres/password")
+    kept.write(home / "postgres" / "password", inside.read_text())
+
+
+@contextmanager
+def _behind_proxies(given: Settings) -> Iterator[Stack]:
+    stores = kept.folder(given.home / "stores")
+    servers = postgres.prepare(stores), embedded_redis.prepare(stores)
+    started_ones = [
+        subprocess.Popen(
+            server.command,
+            env=stack.bare_environment(),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for server in servers
+    ]
+    sandbox_port = kept.port(given.home, "sandbox")
+    proxies = {
+        "postgres": Proxy(servers[0].port),
+        "redis": Proxy(servers[1].port),
+        "sandbox": Proxy(sandbox_port),
+    }
+    try:
+        postgres.wait_ready(servers[0].url, 60)
+        embedded_redis.wait_ready(servers[1].url, 60)
+        providers = given.home / "proxied.json"
+        write_providers(given.with_values(sandbox_port=proxies["sandbox"].port, providers=providers))
+        proxied = given.with_values(
+            providers=providers,
+            sandbox_port=sandbox_port,
+            database_url=servers[0].url.replace(f":{servers[0].port}/", f":{proxies['postgres'].port}/"),
+            redis_url=servers[1].url.replace(f":{servers[1].port}", f":{proxies['redis'].port}"),
+        )
+        Stack(proxied, proxied).up()
+        direct = running.connected(proxied).with_values(database_url=servers[0].url, redis_url=servers[1].url)
+        yield Stack(direct, proxied, proxies)
+    finally:
+        running.down(given)
+        for server in started_ones:
+            server.terminate()
+            server.wait(30)
+        for proxy in proxies.values():
+            proxy.close()
 
 
 def awaited(condition: Callable[[], Any], what: str, within_s: float = BOUND_S) -> Any:

@@ -1,7 +1,7 @@
 """
 Runs the fault suite: `python tests/faults/run_faults.py [--quick] [--only WORD] [--long]`.
 
-Prints one line per fault, and last `faults: N of N clean`; exit code 1 if one is not.
+Prints one line per fault, a Markdown table, and last `faults: N of N clean`; exit code 1 if one is not.
 """
 
 import argparse
@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
-from fault_run import Result, run
+from fault_run import Fault, Result, run, table
 from fault_soak import soak
-from fault_stack import started
+from fault_stack import Place, started
 from fault_table import FAULTS
 
 
@@ -28,20 +29,30 @@ def main() -> int:
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped, however we end
     if chosen.long:
-        others = [fault for fault in FAULTS if not fault.name.startswith("dies") and fault.settles]
+        others = [f for f in FAULTS if f.settles and f.place is Place.PLAIN and not f.name.startswith("dies")]
         return soak(minutes, others, seed=chosen.seed)
     faults = [f for f in FAULTS if chosen.only in f.name and (f.quick or not chosen.quick)]
-    clean = 0
-    with started() as stack:
+    skipped = [fault for fault in faults if fault.needs_root and os.geteuid() != 0]
+    results: list[Result] = []
+    for place in Place:
+        here = [fault for fault in faults if fault.place is place and fault not in skipped]
+        results += _run_all(place, here) if here else []
+    for fault in skipped:
+        print(f"{fault.name:<46} not run: needs root", flush=True)
+    if len(results) > 1:
+        print(f"\n{table(results)}\n")
+    clean = sum(result.clean for result in results)
+    needing = f", {len(skipped)} not run: need root" if skipped else ""
+    print(f"faults: {clean} of {len(faults)} clean{needing}")
+    return 0 if clean == len(results) else 1
+
+
+def _run_all(place: Place, faults: list[Fault]) -> Iterator[Result]:
+    with started(place) as stack:
         for fault in faults:
-            if fault.needs_root and os.geteuid() != 0:
-                print(f"{fault.name:<46} not run: needs root", flush=True)
-                continue
-            result: Result = run(stack, fault)
-            clean += result.clean
+            result = run(stack, fault)
             print(result.line, flush=True)
-    print(f"faults: {clean} of {len(faults)} clean")
-    return 0 if clean == len(faults) else 1
+            yield result
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def main() -> None:
         running.up(
             settings,
             processes=stand_ins,
-            on_unclean_worker_death=lambda _: tell("messages may be lost"),
+            on_unclean_worker_death=lambda *_: tell("messages may be lost"),
             on_ready=lambda _: tell(f"ready at {time.time()}"),
         )
     except errors.UoopError as error:

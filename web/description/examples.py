@@ -38,6 +38,7 @@ CANCELLING: dict[str, Any] = {"tracking_id": TRACKING_ID, "links": LINKS}
 
 CONFIRMED: dict[str, Any] = {
     "tracking_id": TRACKING_ID,
+    "version": 2,
     "status": "CONFIRMED",
     "stage": "confirm-order",
     "external_order_id": None,

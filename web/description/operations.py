@@ -7,12 +7,12 @@ from flask_smorest import Blueprint
 
 from web import problems
 from web.description import examples
-from web.queries import ListQuery
+from web.queries import ListQuery, SubmitQuery
 
 REF = "#/components/schemas/{name}"
 _TEXT: dict[str, Any] = {"type": "string"}
 _UNAVAILABLE = ("internal-error", "unavailable")
-READING = ("unauthenticated", "missing-scope", *_UNAVAILABLE)
+READING = ("unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where it can be followed.", "schema": _TEXT},
@@ -23,12 +23,16 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "ETag": {"description": "Strong validator for If-None-Match.", "schema": _TEXT},
     "WWW-Authenticate": {"description": "The challenge of RFC 6750.", "schema": _TEXT},
+    "RateLimit": {"description": "What is left to this key and to its tenant.", "schema": _TEXT},
+    "RateLimit-Policy": {"description": "What they may ask: q requests in w seconds.", "schema": _TEXT},
     "Allow": {"description": "The methods that the path knows.", "schema": _TEXT},
 }
+_LIMITS = ["RateLimit", "RateLimit-Policy"]
 _PROBLEM_HEADERS = {
     401: ["WWW-Authenticate"],
     403: ["WWW-Authenticate"],
     409: ["Retry-After"],
+    429: ["Retry-After", *_LIMITS],
     503: ["Retry-After"],
 }
 
@@ -48,6 +52,13 @@ IF_NONE_MATCH = {
     "schema": _TEXT,
 }
 
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The ETag that the order must still have, else nothing is done.",
+    "schema": _TEXT,
+}
+
 
 def _headers(names: list[str]) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
@@ -56,7 +67,7 @@ def _headers(names: list[str]) -> dict[str, Any]:
 def answer(description: str, schema: str, example: object, headers: list[str]) -> dict[str, Any]:
     """Describe a good answer."""
     content = {"application/json": {"schema": {"$ref": REF.format(name=schema)}, "example": example}}
-    return {"description": description, "headers": _headers(headers), "content": content}
+    return {"description": description, "headers": _headers([*headers, *_LIMITS]), "content": content}
 
 
 def problems_of(*codes: str) -> dict[str, Any]:
@@ -107,9 +118,10 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 SUBMIT = Blueprint.doc(
     operationId="submitOrder",
     summary="Submit an order",
-    description="Answered as soon as the order is committed; what becomes of it is told at the link.",
+    description="Answered as soon as the order is committed; what becomes of it is told at the link. "
+    "With validate_only nothing is kept, and no Idempotency-Key is needed: all faults are told, or that there is none.",
     security=[{"ApiKey": []}],
-    parameters=[IDEMPOTENCY_KEY],
+    parameters=[IDEMPOTENCY_KEY, *query_parameters(SubmitQuery)],
     requestBody={
         "required": True,
         "content": {
@@ -123,6 +135,7 @@ SUBMIT = Blueprint.doc(
         },
     },
     responses={
+        "200": answer("With validate_only: the order would be accepted.", "Validated", {"valid": True}, []),
         "202": answer(
             "The order is committed.",
             "AcceptedOrder",
@@ -132,10 +145,12 @@ SUBMIT = Blueprint.doc(
         **problems_of(
             "bad-request",
             "malformed-json",
+            "invalid-query",
             "idempotency-key-missing",
             "idempotency-key-malformed",
             "unauthenticated",
             "missing-scope",
+            "rate-limited",
             "external-order-id-taken",
             "body-too-large",
             "unsupported-media-type",
@@ -178,6 +193,7 @@ CANCEL = Blueprint.doc(
     "give it back: the order stays as it is until he has, and its `cancellation` tells if he does not. Once the "
     "courier has it, it is too late.",
     security=[{"ApiKey": []}],
+    parameters=[IF_MATCH],
     responses={
         "202": answer(
             "It is wished; the order tells what becomes of it.",
@@ -192,6 +208,7 @@ CANCEL = Blueprint.doc(
             "run-being-undone",
             "run-under-way",
             "run-ended",
+            "precondition-failed",
             *READING,
         ),
     },

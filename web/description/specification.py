@@ -11,8 +11,10 @@ from app.orders import document
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
 from web import (
+    batches,
     deliveries,
     delivery_instructions,
+    differences,
     health,
     instructions,
     pauses,
@@ -22,6 +24,7 @@ from web import (
     webhook_instructions,
     webhooks,
 )
+from web.description import batches as described_batches
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -79,7 +82,14 @@ def api(app: Flask) -> Api:
         components.schema(name, schema)
     for name, header in HEADERS.items():
         components.header(name, header)
-    components.security_scheme("ApiKey", {"type": "http", "scheme": "bearer", "description": "Your API key."})
+    components.security_scheme(
+        "ApiKey",
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "Your API key, or a JWT of the issuer that the platform trusts.",
+        },
+    )
     return described
 
 
@@ -107,6 +117,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
         [
             *representations.SCHEMAS,
             *runs.SCHEMAS,
+            *differences.SCHEMAS,
             *refunds.SCHEMAS,
             *pauses.SCHEMAS,
             *instructions.SCHEMAS,
@@ -115,8 +126,9 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *webhooks.SCHEMAS,
             *webhook_instructions.SCHEMAS,
             *health.SCHEMAS,
+            *batches.SCHEMAS,
             Problem,
         ],
         ref_template=REF,
     )
-    return {**sent, **told}
+    return {**sent, "SubmittedBatch": described_batches.SUBMITTED, **told}

@@ -1,6 +1,7 @@
 """P4: every order comes to its end in time or is parked with its reason; nothing is stuck between."""
 
 from infra.audit.model import Check, Level
+from sagas.engine import CRASHES
 
 _UNDOING_MAY_TAKE = "interval '3 min'"  # beyond `not_after`: all tries of the last compensation
 _WITH_RUN = "audit_orders WHERE known AND has_run"
@@ -115,9 +116,10 @@ CHECKS = (
     Check(
         name="ended-finished",
         promise="P4",
-        says="every step that a cohort began was finished before it ended",
+        says="every step that a cohort began was finished before it ended, unless it was taken apart",
         among="executions e JOIN cohorts c ON c.id = e.cohort_id",
-        wrong="c.ended_at IS NOT NULL AND e.finished_at IS NULL",
+        wrong="c.ended_at IS NOT NULL AND e.finished_at IS NULL AND NOT EXISTS (SELECT FROM executions x "
+        f"WHERE x.cohort_id = c.id AND x.finished_at IS NULL AND x.starts >= {CRASHES})",
         subject="e.cohort_id || '/' || e.step",
     ),
 )

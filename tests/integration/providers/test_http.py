@@ -4,50 +4,15 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 
 import pytest
+from peers import peer
 from sandbox_process import SandboxProcess, wanted
 
 from app.providers.http import HttpProvider
 from app.providers.port import Answer, Kind, Verdict
 
 DONE = b'{"outcomes":[{"key":"o1:step:1","status":"done","reference":"r"}]}'
-
-
-@contextmanager
-def _peer(serve: Callable[[socket.socket], None]) -> Iterator[HttpProvider]:
-    """A bulk provider whose every accepted connection is given to `serve`."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    connections = list[socket.socket]()
-
-    def accept() -> None:
-        with suppress(OSError):  # the listener is closed at the end
-            while True:
-                connections.append(listener.accept()[0])
-                threading.Thread(target=_quietly, args=(serve, connections[-1]), daemon=True).start()
-
-    acceptor = threading.Thread(target=accept, daemon=True)
-    acceptor.start()
-    port = listener.getsockname()[1]
-    provider = HttpProvider(
-        name="odd", kind=Kind.DELIVERY, url=f"http://127.0.0.1:{port}/odd", bulk=True, token="hush"
-    )
-    try:
-        yield provider
-    finally:
-        provider.close()
-        listener.shutdown(socket.SHUT_RDWR)
-        acceptor.join()
-        listener.close()
-        for connection in connections:
-            connection.close()
-
-
-def _quietly(serve: Callable[[socket.socket], None], connection: socket.socket) -> None:
-    with suppress(OSError):
-        serve(connection)
 
 
 def _do(provider: HttpProvider, timeout_s: float = 30) -> Answer:
@@ -69,7 +34,7 @@ def test_a_dripping_server_is_left_at_the_deadline(start: bytes) -> None:
             connection.sendall(b"x")
             time.sleep(0.05)
 
-    with _peer(drip) as provider:
+    with peer(drip) as provider:
         started = time.monotonic()
         answer = _do(provider, timeout_s=0.5)
 
@@ -90,7 +55,7 @@ def test_an_endless_answer_is_cut_off(framing: bytes) -> None:
         while True:
             sent += connection.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
 
-    with _peer(pour) as provider:
+    with peer(pour) as provider:
         answer = _do(provider)
 
         assert answer.verdict is Verdict.IN_DOUBT
@@ -116,7 +81,7 @@ def test_an_answer_that_cannot_be_read_leaves_doubt(reply: bytes) -> None:
         connection.sendall(reply)
         connection.close()
 
-    with _peer(answer) as provider:
+    with peer(answer) as provider:
         assert _do(provider).verdict is Verdict.IN_DOUBT
 
 
@@ -126,7 +91,7 @@ def test_an_overloaded_peer_is_unavailable(status: bytes) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status)
 
-    with _peer(refuse) as provider:
+    with peer(refuse) as provider:
         assert _do(provider).verdict is Verdict.UNAVAILABLE
 
 
@@ -143,7 +108,7 @@ def test_a_kept_alive_connection_that_was_closed_is_replaced(hang_up: str) -> No
             connection.recv(65536)
         connection.close()
 
-    with _peer(serve) as provider:
+    with peer(serve) as provider:
         verdicts = [_do(provider).verdict for _ in range(3)]
 
         assert verdicts == [Verdict.DONE] * 3
@@ -168,19 +133,19 @@ def test_a_request_that_a_vanished_peer_may_have_read_is_in_doubt() -> None:
         listener.close()
         connection.close()
 
-    peer = threading.Thread(target=serve_one_and_vanish)
-    peer.start()
+    vanishing = threading.Thread(target=serve_one_and_vanish)
+    vanishing.start()
 
     verdicts = [_do(provider).verdict for _ in range(3)]
 
-    peer.join()
+    vanishing.join()
     assert verdicts == [Verdict.DONE, Verdict.IN_DOUBT, Verdict.UNAVAILABLE]
 
 
 def test_a_deadline_that_is_over_sends_nothing() -> None:
     received = list[bytes]()
 
-    with _peer(lambda connection: received.append(connection.recv(65536))) as provider:
+    with peer(lambda connection: received.append(connection.recv(65536))) as provider:
         answer = _do(provider, timeout_s=0)
 
         assert answer.verdict is Verdict.UNAVAILABLE

@@ -1,5 +1,7 @@
 """Every provider's every resource keeps the laws over HTTP, in bulk and one by one."""
 
+import time
+
 import pytest
 from sandbox_process import LINE_FIELDS, SandboxProcess, wanted
 
@@ -194,3 +196,36 @@ def test_strangers_and_nonsense_are_turned_away(
 
 def test_the_token_is_for_its_owner_alone(sandbox: SandboxProcess) -> None:
     assert (sandbox.home / "sandbox-token").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("provider", ["swift", "dhow"])
+def test_a_stale_provider_acts_when_nobody_listens_unless_it_was_undone(
+    sandbox: SandboxProcess, provider: str
+) -> None:
+    side = sandbox.providers[provider]
+    sandbox.tell(provider, "stale", seconds=0.5)
+
+    asked = side.do("dispatches", [wanted("o1:step:1")], timeout_s=0.2)
+    asked += side.do("dispatches", [wanted("o2:step:1")], timeout_s=0.1)
+    side.undo("dispatches", ["o2:step:1"], timeout_s=TIMEOUT_S)
+
+    assert {answer.verdict for answer in asked} == {Verdict.IN_DOUBT}
+    assert sandbox.ops("o1:step:1") == []
+    until = time.monotonic() + TIMEOUT_S
+    while not sandbox.ops("o1:step:1") and time.monotonic() < until:
+        time.sleep(0.02)
+    side.find("dispatches", ["o1:step:1"], timeout_s=TIMEOUT_S)
+    assert sandbox.ops("o1:step:1") == ["do"]
+    assert sandbox.ops("o2:step:1") == ["tombstone"]
+
+
+@pytest.mark.parametrize("provider", ["swift", "dhow"])
+def test_a_mute_provider_answers_all_but_an_undoing(sandbox: SandboxProcess, provider: str) -> None:
+    side = sandbox.providers[provider]
+    sandbox.tell(provider, "mute")
+
+    (done,) = side.do("dispatches", [wanted("o1:step:1")], timeout_s=TIMEOUT_S)
+    (undone,) = side.undo("dispatches", ["o1:step:1"], timeout_s=0.1)
+    (found,) = side.find("dispatches", ["o1:step:1"], timeout_s=TIMEOUT_S)
+
+    assert [done.verdict, undone.verdict, found.verdict] == [Verdict.DONE, Verdict.IN_DOUBT, Verdict.DONE]

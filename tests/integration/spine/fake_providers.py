@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import Enum, auto
 
-from app.providers.port import Answer, Kind, Request, Verdict
+from app.providers.port import Answer, Kind, Listed, Listing, Request, Verdict
 
 
 class Mood(Enum):
@@ -80,10 +81,14 @@ class FakeProvider:
     """Answers by its book; told otherwise by `behave`, and overtaken in its calls by what happens `meanwhile`."""
 
     bulk = True
+    tombstones = True
 
     def __init__(self, name: str, kind: Kind, book: Book) -> None:
         self.name, self.kind, self.book = name, kind, book
         self.calls: list[tuple[str, str]] = []
+        self.listed: dict[tuple[str, str], Listed] = {}
+        self.lists = True
+        self._currencies: dict[str, str] = {}
         self._states: dict[tuple[str, str], str] = {}
         self._rules: list[_Rule] = []
         self._hooks: list[tuple[str, Callable[[], object]]] = []
@@ -123,6 +128,7 @@ class FakeProvider:
         self._happen("before do")
         late = {r.key for r in requests if r.not_after <= datetime.now(UTC)}
         for request in requests:
+            self._currencies[request.key] = str(request.body.get("currency"))
             self.book.amounts[request.key] = str(request.body.get("amount"))
         answers = [self._do(resource, request.key, late) for request in requests]
         self._happen("after do")
@@ -139,6 +145,57 @@ class FakeProvider:
         answers = [self._find(resource, key) for key in keys]
         self._happen("after find")
         return answers
+
+    def listing(
+        self,
+        resource: str,
+        *,
+        since: datetime,
+        until: datetime,
+        cursor: str | None,
+        limit: int,
+        timeout_s: float,
+    ) -> Listing:
+        self._happen("before listing")
+        if not self.lists:
+            return Listing(Verdict.REFUSED)
+        if self._mood("listing", resource, ":") is not None:
+            return Listing(Verdict.UNAVAILABLE, reason="silent")
+        self.calls.append(("listing", resource))
+        items = [
+            item
+            for (its_resource, _), item in self.listed.items()
+            if its_resource == resource and since <= item.at < until
+        ]
+        begin = int(cursor or 0)
+        more = begin + limit < len(items)
+        return Listing(
+            Verdict.DONE, tuple(items[begin : begin + limit]), str(begin + limit) if more else None
+        )
+
+    def tamper(
+        self,
+        resource: str,
+        key: str,
+        *,
+        standing: bool = True,
+        amount: str | None = None,
+        currency: str = "BHD",
+    ) -> None:
+        """Have an effect, or have it no more, without having been asked."""
+        self._states[resource, key] = "done" if standing else "undone"
+        self._list(resource, key, standing, Decimal(amount) if amount else None, currency if amount else None)
+
+    def forget(self, resource: str, key: str) -> None:
+        """Lose an effect without a trace."""
+        del self._states[resource, key], self.listed[resource, key]
+
+    def _list(
+        self, resource: str, key: str, standing: bool, amount: Decimal | None, currency: str | None
+    ) -> None:
+        self.listed[resource, key] = Listed(
+            key, standing, datetime.now(UTC), reference=key, amount=amount, currency=currency
+        )
 
     def _do(self, resource: str, key: str, late: set[str]) -> Answer:
         with self._lock:
@@ -165,6 +222,15 @@ class FakeProvider:
         if self._states.get((resource, key)) is None:
             self._states[resource, key] = "done"
             self.book.effects.append(Effect(self.name, resource, key, "do"))
+            amount = self.book.amounts[key]
+            paid = amount != "None"
+            self._list(
+                resource,
+                key,
+                True,
+                Decimal(amount) if paid else None,
+                self._currencies[key] if paid else None,
+            )
 
     def _undo(self, resource: str, key: str) -> Answer:
         with self._lock:
@@ -177,10 +243,13 @@ class FakeProvider:
             if mood is Mood.SILENT:
                 return Answer(key, Verdict.IN_DOUBT)
             state = self._states.get((resource, key))
+            if state is None and not self.tombstones:
+                return Answer(key, Verdict.UNDONE)
             if state != "undone":
                 op = "undo" if state == "done" else "tombstone"
                 self.book.effects.append(Effect(self.name, resource, key, op))
                 self._states[resource, key] = "undone"
+                self._list(resource, key, False, None, None)
             return Answer(key, Verdict.IN_DOUBT if mood is Mood.LOSE_ANSWER else Verdict.UNDONE)
 
     def _find(self, resource: str, key: str) -> Answer:

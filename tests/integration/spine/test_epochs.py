@@ -1,5 +1,6 @@
 """Carriers that are doubled, late, overtaken or lost: one of them leads a cohort, and somebody always does."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,7 +23,7 @@ def run(world: World, claimed: Claimed, step: str, *, epoch: int = 1) -> bool:
     return world.engine.run_step(claimed.id, epoch, STAGES[step], STEPS[step])
 
 
-def begin(world: World, claimed: Claimed, step: str, *, epoch: int = 1) -> None:
+def begin(world: World, claimed: Claimed, step: str, *, epoch: int = 1, executor: str = "dead") -> None:
     """Begin a step as an executor that then dies."""
     with world.db.begin() as connection:
         executions.begin(
@@ -31,7 +32,7 @@ def begin(world: World, claimed: Claimed, step: str, *, epoch: int = 1) -> None:
             epoch=epoch,
             stage=STAGES[step],
             step=STEPS[step],
-            executor="dead",
+            executor=executor,
         )
 
 
@@ -374,6 +375,32 @@ def test_a_cohort_whose_executor_is_known_to_be_dead_is_sent_again_at_once(world
         for message in stage:
             message.deliver(world.engine)
     assert world.statuses() == {order: "CONFIRMED"}
+
+
+def test_what_the_children_of_a_dead_worker_executed_is_sent_again_by_the_next_sweep(world: World) -> None:
+    world.accept()
+    claimed = world.claim_one()
+    begin(world, claimed, "validate-order", executor=executions.new_executor())
+    world.engine.sweep()
+    assert world.carrier.sent == []
+
+    with world.db.begin() as connection:
+        executions.bury(connection, os.getppid())
+    world.engine.sweep()
+
+    assert resent(world)[0].epoch == claimed.epoch + 1
+
+
+def test_the_children_of_another_worker_go_on(world: World) -> None:
+    world.accept()
+    claimed = world.claim_one()
+    begin(world, claimed, "validate-order", executor=executions.new_executor())
+
+    with world.db.begin() as connection:
+        executions.bury(connection, os.getppid() // 10)
+    world.engine.sweep()
+
+    assert world.carrier.sent == []
 
 
 def test_news_of_a_death_in_an_earlier_epoch_changes_nothing(world: World) -> None:

@@ -17,7 +17,7 @@ from app.fleet import service as pool
 from app.fleet.provider import OwnFleet
 from app.partitions import TABLES
 from app.providers.port import Request, Verdict
-from app.tenants import service as tenants
+from app.tenants import keys
 from infra import bootstrap
 from infra.settings import Settings
 
@@ -96,7 +96,7 @@ def test_the_first_start_may_be_made_again(bare: Database, home: Path, redis_url
     token = (home / "api-key").read_text().strip()
     with bare.begin() as connection:
         lanes = set(connection.execute(text("SELECT name FROM lanes")).scalars())
-        key = tenants.find_key(connection, tenants.prefix(token) or "")
+        key = keys.find(connection, [keys.prefix(token) or ""]).get(keys.prefix(token) or "")
         count = connection.execute(text("SELECT count(*) FROM api_keys")).scalar_one()
     assert lanes == {"front", "retry", "compensation"}
     assert key
@@ -131,7 +131,7 @@ def test_several_hosts_may_start_at_once(bare: Database, home: Path, redis_url: 
 
     with bare.begin() as connection:
         prefixes = set(connection.execute(text("SELECT prefix FROM api_keys")).scalars())
-    assert prefixes == {tenants.prefix((settings.home / "api-key").read_text().strip()) for settings in hosts}
+    assert prefixes == {keys.prefix((settings.home / "api-key").read_text().strip()) for settings in hosts}
 
 
 def test_a_lease_has_one_holder(db: Database) -> None:
@@ -393,13 +393,13 @@ def test_a_recalled_order_gives_its_courier_room_again(world: World) -> None:
 
 
 def test_a_key_opens_for_its_token_until_it_expires(db: Database) -> None:
-    token = tenants.new_token()
+    token = keys.new_token()
     with db.begin() as connection:
-        tenants.keep_key(connection, token, "default", scopes=["orders:read"])
-        tenants.keep_key(connection, token, "default", scopes=["admin"])  # the first one stays
-        key = tenants.find_key(connection, tenants.prefix(token) or "")
+        keys.keep(connection, token, "default", scopes=["orders:read"])
+        keys.keep(connection, token, "default", scopes=["admin"])  # the first one stays
+        key = keys.find(connection, [keys.prefix(token) or ""]).get(keys.prefix(token) or "")
         connection.execute(text("UPDATE api_keys SET expires_at = now() - interval '1 s'"))
-        expired = tenants.find_key(connection, tenants.prefix(token) or "")
+        expired = keys.find(connection, [keys.prefix(token) or ""]).get(keys.prefix(token) or "")
 
     assert key
     assert expired
@@ -413,4 +413,4 @@ def test_a_key_opens_for_its_token_until_it_expires(db: Database) -> None:
     "token", ["", "uoop", "uoop_short_x", "other_12345678_x", "uoop_123456789_x", "uoop__x"]
 )
 def test_what_is_no_key_has_no_prefix(token: str) -> None:
-    assert tenants.prefix(token) is None
+    assert keys.prefix(token) is None

@@ -1,6 +1,7 @@
 """Claims: who travels with whom, how many cohorts at a time, and a fair share for everybody."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -258,3 +259,17 @@ def test_pressure_is_the_age_of_who_waits_longest_in_any_tenant(world: World) ->
 def test_nobody_waits_and_there_is_no_pressure(world: World) -> None:
     with world.db.begin() as connection:
         assert pressure.oldest_age_s(connection) == 0.0
+
+
+def test_only_the_tenant_whose_orders_wait_too_long_is_turned_away(
+    world: World, eventually: Callable[..., object]
+) -> None:
+    add_tenants(world, "another")
+    world.accept()
+    world.accept(tenant="another")
+    world.sql("UPDATE runs SET due_at = now() - interval '5 s' WHERE tenant_id = 'another'")
+
+    found = pressure.Pressure(world.db, shed_above_s=4.0)
+
+    eventually(lambda: found.retry_after_s("another") is not None)
+    assert found.retry_after_s("default") is None

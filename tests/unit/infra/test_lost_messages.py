@@ -18,6 +18,9 @@ def test_it_is_said_again_while_redis_refuses_to_write(monkeypatch: pytest.Monke
     monkeypatch.setattr(wiring.CeleryCarrier, "forget", forget)
     monkeypatch.setattr(wiring, "TELL_EVERY_S", 0.0)
 
-    wiring.messages_may_be_lost(Settings.load().with_values(redis_url="redis://127.0.0.1:1"))
+    monkeypatch.setattr(wiring.Celery, "send_task", lambda *_, **__: said.append("sweep"))
 
-    assert len(said) == 3
+    nowhere = {"database_url": "postgresql://127.0.0.1:1/none", "redis_url": "redis://127.0.0.1:1"}
+    wiring.worker_died(Settings.load().with_values(**nowhere), None)
+
+    assert said == ["forget", "forget", "forget", "sweep"]

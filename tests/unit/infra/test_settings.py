@@ -46,6 +46,12 @@ def test_each_redis_role_has_its_own_database(monkeypatch):
         ("UOOP_LOG_LEVEL", "loud", "UOOP_LOG_LEVEL is wrong: Input should be 'debug'"),
         ("UOOP_DATABASE_URL", "mysql://me:secret@db", "UOOP_DATABASE_URL is wrong: a Postgres URL begins"),
         ("UOOP_REDIS_URL", "secret", "UOOP_REDIS_URL is wrong: a Redis URL begins with"),
+        ("UOOP_JWT_ISSUER", "me", "UOOP_JWT_ISSUER, UOOP_JWT_AUDIENCE and UOOP_JWT_JWKS are given together"),
+        (
+            "UOOP_JWT_JWKS",
+            "http://me/keys",
+            "UOOP_JWT_JWKS is wrong: the keys come from a file or an https://",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(monkeypatch, name, value, said):

@@ -161,24 +161,24 @@ OTHER_FAULTS: dict[str, tuple[bytes, str, str]] = {
         "too-many-decimals",
     ),
     "decimals of the total": (written(total_amount="6.9000"), "/total_amount", "too-many-decimals"),
-    "key twice": (written()[:-1] + b',"currency":"BHD"}', "", "duplicate-key"),
-    "key twice, once escaped": (written()[:-1] + b',"c\\u0075rrency":"BHD"}', "", "duplicate-key"),
+    "key twice": (written()[:-1] + b',"currency":"BHD"}', "/currency", "duplicate-key"),
+    "key twice, once escaped": (written()[:-1] + b',"c\\u0075rrency":"BHD"}', "/currency", "duplicate-key"),
     "key twice behind an escaped colon": (
         written(notes="?").replace(b"?", b"\\u003a")[:-1] + b',"currency":"BHD"}',
-        "",
+        "/currency",
         "duplicate-key",
     ),
     "key twice in an item": (
         written().replace(b'"quantity": 2', b'"quantity": 2, "quantity": 2'),
-        "",
+        "/items/0/quantity",
         "duplicate-key",
     ),
     "key twice behind an offset without colon": (
         written(requested_window={"from": FROM[:-3] + "00", "until": UNTIL})[:-1] + b',"currency":"BHD"}',
-        "",
+        "/currency",
         "duplicate-key",
     ),
-    "20,000 times one key": (written()[:-1] + b',"notes":""' * 20_000 + b"}", "", "duplicate-key"),
+    "20,000 times one key": (written()[:-1] + b',"notes":""' * 20_000 + b"}", "/notes", "duplicate-key"),
 }
 
 MALFORMED = {

@@ -2,7 +2,19 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from orders_on_paper import GOOD, HOSTILE, MALFORMED, OTHER_FAULTS, SCHEMA_FAULTS, VALID, one_item, written
+from orders_on_paper import (
+    FROM,
+    GOOD,
+    HOSTILE,
+    ITEM,
+    MALFORMED,
+    OTHER_FAULTS,
+    SCHEMA_FAULTS,
+    UNTIL,
+    VALID,
+    one_item,
+    written,
+)
 
 from app.orders import document
 from app.orders.currencies import EXPONENTS
@@ -22,7 +34,65 @@ def test_a_fault_is_named_and_pointed_at(body, pointer, code):
         document.decode(body)
 
     assert refused.value.code == "invalid-order"
-    assert [(fault.pointer, fault.code) for fault in refused.value.faults] == [(pointer, code)]
+    first = refused.value.faults[0]
+    assert (first.pointer, first.code) == (pointer, code)
+
+
+def test_every_fault_is_told_at_once():
+    body = written(
+        customer_id="a\0b",
+        restaurant_id=...,
+        items=[{**ITEM, "quantity": -1, "size": "L"}, {**ITEM, "unit_price": "1e3"}, "three", ITEM],
+        fees=[{"name": "f", "amount": "0.12345"}, {"name": "g", "amount": "0.1234"}],
+        delivery_location={"lat": 91, "lng": "east", "address": ""},
+        currency="BHD",
+        requested_window={"from": UNTIL, "until": FROM},
+        tip=1,
+    ).replace(b'"lat": 91', b'"lat": 91, "lat": 91')
+
+    with pytest.raises(document.InvalidOrder) as refused:
+        document.decode(body)
+
+    assert {(fault.pointer, fault.code) for fault in refused.value.faults} == {
+        ("/customer_id", "wrong-form"),
+        ("/restaurant_id", "missing"),
+        ("/items/0/quantity", "out-of-range"),
+        ("/items/0/size", "unknown-field"),
+        ("/items/1/unit_price", "wrong-form"),
+        ("/items/2", "wrong-type"),
+        ("/fees/0/amount", "wrong-form"),
+        ("/fees/1/amount", "too-many-decimals"),
+        ("/delivery_location/lat", "duplicate-key"),
+        ("/delivery_location/lat", "out-of-range"),
+        ("/delivery_location/lng", "wrong-type"),
+        ("/delivery_location/address", "wrong-length"),
+        ("/requested_window/until", "empty-window"),
+        ("/tip", "unknown-field"),
+    }
+
+
+def test_the_faults_that_are_told_have_an_end():
+    with pytest.raises(document.InvalidOrder) as refused:
+        document.decode(written(**{f"x{n}": n for n in range(5000)}))
+
+    assert len(refused.value.faults) == 100
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        written(tip=1).replace(b"Road", b"\\ud800"),
+        written(tip=1)[:-1] + b',"x":NaN}',
+        written(tip=1)[:-1] + b',"x":' + b"[" * 100_000,
+        written(tip=1) + b"x",
+    ],
+    ids=["lone surrogate", "NaN", "deep", "more"],
+)
+def test_what_follows_a_fault_is_looked_at_as_well(body):
+    with pytest.raises(document.InvalidOrder) as refused:
+        document.decode(body)
+
+    assert "/tip" not in refused.value.faults[0].pointer
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())

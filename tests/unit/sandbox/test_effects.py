@@ -242,3 +242,13 @@ def test_the_ledger_is_paged_and_added_up(ledger: Ledger) -> None:
         ("undo", 1, "2.5000"),
         ("tombstone", 1, "0.0000"),
     }
+
+
+def test_without_tombstones_what_was_undone_too_early_is_done_all_the_same(ledger: Ledger) -> None:
+    effects = Effects(ledger, "acme", Resource.DISPATCHES, lambda: NOW, tombstones=False)
+
+    (undone,) = effects.undo(["o-1:step:1"])
+    (done,) = effects.do([_item(Resource.DISPATCHES)])
+
+    assert (undone.status, done.status) == ("unknown", "done")
+    assert _ops(ledger, "o-1:step:1") == ["do"]

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk, Switchboard
+from fake_differences import Differences
 from fake_webhook_desk import WebhookDesk
 
+from app.limits.service import RateLimited
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import (
     OrderFilter,
@@ -24,11 +26,13 @@ OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
 ADMINISTRATOR = "uoop_dddddddd_0123456789abcdef0123456789abcdef"
 READ_ONLY = "uoop_ffffffff_0123456789abcdef0123456789abcdef"
 LISTENER = "uoop_cccccccc_0123456789abcdef0123456789abcdef"
+FIELD = ("RateLimit", '"key";r=7;t=1')
 AT = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
 ORDER_ID = "018f3b2c-7d4e-7a10-9c55-3f1e2a6b7c8d"
 
 VIEW = OrderView(
     tracking_id=ORDER_ID,
+    version=3,
     status=Status.CONFIRMED,
     stage="confirm-order",
     external_order_id=None,
@@ -66,6 +70,9 @@ class Platform:
             LISTENER: Principal("t1", "cccccccc", frozenset({"events:read"})),
             READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
         }
+        self.remembers = True
+        self.one_too_many = False
+        self.admitted = 0
         self.view: OrderView | Exception | None = VIEW
         self.page = OrderPage([SUMMARY], Position(AT, ORDER_ID))
         self.asked: tuple[str, OrderFilter, Position | None, int] | None = None
@@ -73,9 +80,33 @@ class Platform:
         self.dependencies: dict[str, bool | str] = {"postgres": True, "redis": True}
         self.wait_s: float | None = None
         self.desk = Desk()
+        self.differences = Differences()
         self.switchboard = Switchboard()
         self.webhooks = WebhookDesk()
         self.delivery_desk = DeliveryDesk()
+
+    def recognise(self, token: str) -> Principal | None:
+        return self.tokens.get(token) if self.remembers else None
+
+    def authenticate(self, token: str) -> Principal | None:
+        return self.tokens.get(token)
+
+    def take_now(self, caller: Principal) -> list[tuple[str, str]] | None:
+        if not self.remembers:
+            return None
+        return self.take(caller)
+
+    def take(self, caller: Principal) -> list[tuple[str, str]]:
+        self.admitted += 1
+        if self.one_too_many:
+            raise RateLimited(retry_after_s=2.5, fields=[FIELD])
+        return [FIELD]
+
+    def give_back(self, caller: Principal) -> None:
+        self.admitted -= 1
+
+    def charge(self, caller: Principal, count: int) -> None:
+        self.admitted += count
 
     def accept(self, new: NewOrder) -> Future[Accepted]:
         self.accepted.append(new)
@@ -102,15 +133,18 @@ class Platform:
 
     def services(self) -> Services:
         return Services(
-            authenticate=self.tokens.get,
+            identity=self,
             accept=self.accept,
             order=self.order,
             list_orders=self.list_orders,
             timeline=self.timeline,
             readiness=lambda: self.dependencies,
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
-            shedding=lambda: self.wait_s,
+            cursor_secret=lambda: b"secret",
+            limits=self,
+            shedding=lambda tenant_id: self.wait_s if tenant_id == "t1" else None,
             runs=self.desk,
+            differences=self.differences,
             pauses=self.switchboard,
             webhooks=self.webhooks,
             deliveries=self.delivery_desk,

@@ -1,6 +1,7 @@
 """The description says what the routes do."""
 
 import re
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -8,7 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.orders import document
 from web.app import create_app
-from web.description import examples
+from web.description import examples, problem_pages
 
 PAGES = {"/openapi.json", "/docs", "/docs/{asset}", "/problems", "/problems/{code}"}
 
@@ -85,3 +86,9 @@ def media_examples(described):
                 told = [media["example"]] if "example" in media else []
                 told += [each["value"] for each in media.get("examples", {}).values()]
                 yield from ((media["schema"], each) for each in told)
+
+
+def test_the_pages_of_problems_are_up_to_date():
+    folder = Path(__file__).parents[3] / "docs" / "problems"
+
+    assert {path.name: path.read_text() for path in folder.iterdir()} == problem_pages.pages()

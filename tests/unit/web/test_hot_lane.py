@@ -146,3 +146,27 @@ def test_a_query_beyond_ascii_is_refused_not_a_failure(platform: Platform) -> No
     status, _, answer = ask(hot_lane(platform), b"", method="GET", query="cursor=\u00e9".encode())
 
     assert (status, answer["code"]) == (400, "invalid-query")
+
+
+def test_a_token_that_is_not_remembered_is_asked_about_beside_the_lane(platform: Platform) -> None:
+    platform.remembers = False
+
+    status, _, _ = ask(hot_lane(platform), GOOD)
+
+    assert (status, [new.tenant_id for new in platform.accepted]) == (202, ["t1"])
+
+
+def test_one_request_too_many_is_told_as_flask_tells_it(platform: Platform) -> None:
+    platform.one_too_many = True
+
+    answer = ask(hot_lane(platform), GOOD)
+
+    assert answer == ask_flask(platform, GOOD)
+    assert (answer[0], platform.accepted) == (429, [])
+
+
+@pytest.mark.parametrize("body", [GOOD, b"{", b"{}"])
+def test_a_request_is_counted_once_whoever_answers_it(platform: Platform, body: bytes) -> None:
+    ask(hot_lane(platform), body)
+
+    assert platform.admitted == 1

@@ -1,3 +1,5 @@
+import base64
+
 import pytest
 from fake_platform import AT, ORDER_ID
 from prometheus_client import REGISTRY
@@ -7,6 +9,7 @@ from app.orders.model import Accepted, Status
 from app.orders.views import OrderFilter, Position
 from app.runs.allowed import Act, PastPivot
 from web.description import examples
+from web.services import Principal
 
 URL = "/v1/orders"
 
@@ -167,3 +170,71 @@ def test_it_is_too_late_to_cancel_past_the_pivot(client, platform, headers):
     answer = client.post(f"/v1/orders/{ORDER_ID}/cancel", headers=headers)
 
     assert (answer.status_code, answer.json["code"]) == (409, "past-pivot")
+
+
+def test_a_cursor_leads_on_in_its_own_list_and_tenant(client, platform, headers):
+    cursor = client.get(URL, headers=headers).json["next_cursor"]
+
+    assert client.get(URL, query_string={"cursor": cursor}, headers=headers).status_code == 200
+    assert platform.asked[2] == Position(AT, ORDER_ID)
+
+
+def test_a_cursor_of_somebody_else_or_of_another_list_is_refused(client, platform, headers):
+    platform.tokens["other"] = Principal("t2", "bbbbbbbb", frozenset({"orders:read", "ops"}))
+    cursor = client.get(URL, headers=headers).json["next_cursor"]
+    others = {"Authorization": "Bearer other"}
+
+    in_other_tenant = client.get(URL, query_string={"cursor": cursor}, headers=others)
+    platform.tokens["other"] = Principal("t1", "bbbbbbbb", frozenset({"ops"}))
+    in_other_list = client.get("/v1/ops/runs", query_string={"cursor": cursor}, headers=others)
+
+    assert in_other_tenant.json["errors"][0]["code"] == "unknown-cursor"
+    assert in_other_list.json["errors"][0]["code"] == "unknown-cursor"
+
+
+def test_a_cursor_that_was_altered_is_refused(client, headers):
+    cursor = client.get(URL, headers=headers).json["next_cursor"]
+    signed = bytearray(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    for at in range(len(signed)):
+        altered = signed.copy()
+        altered[at] ^= 1
+        told = base64.urlsafe_b64encode(altered).decode().rstrip("=")
+
+        assert client.get(URL, query_string={"cursor": told}, headers=headers).status_code == 400
+
+
+def test_an_orders_tag_begins_with_its_version(client, platform, headers):
+    tag = client.get(f"{URL}/{ORDER_ID}", headers=headers).headers["ETag"]
+
+    assert tag.startswith(f'"{platform.view.version}-')
+
+
+@pytest.mark.parametrize(("tag", "status"), [(None, 202), ("*", 202), ('"2-old"', 412), ("", 412)])
+def test_a_cancelling_heeds_what_the_client_has_seen(client, platform, headers, tag, status):
+    sent = headers if tag is None else {**headers, "If-Match": tag}
+
+    answer = client.post(f"{URL}/{ORDER_ID}/cancel", headers=sent)
+
+    assert answer.status_code == status
+    assert len(platform.desk.asked) == (status == 202)
+
+
+def test_an_order_that_is_as_the_client_has_seen_it_is_cancelled(client, headers):
+    tag = client.get(f"{URL}/{ORDER_ID}", headers=headers).headers["ETag"]
+
+    answer = client.post(f"{URL}/{ORDER_ID}/cancel", headers={**headers, "If-Match": f'"other", {tag}'})
+    weak = client.post(f"{URL}/{ORDER_ID}/cancel", headers={**headers, "If-Match": f"W/{tag}"})
+
+    assert (answer.status_code, weak.status_code) == (202, 412)
+
+
+def test_a_submission_can_be_looked_at_without_being_kept(client, platform, headers):
+    del headers["Idempotency-Key"]
+    broken = {**examples.ORDER, "currency": "XXX", "tip": 1}
+
+    good = client.post(f"{URL}?validate_only=true", json=examples.ORDER, headers=headers)
+    bad = client.post(f"{URL}?validate_only=true", json=broken, headers=headers)
+
+    assert (good.status_code, good.json) == (200, {"valid": True})
+    assert (bad.status_code, len(bad.json["errors"])) == (422, 2)
+    assert platform.accepted == []

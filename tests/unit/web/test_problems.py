@@ -6,13 +6,11 @@ from collections.abc import Callable
 from io import BytesIO
 
 import pytest
-from fake_platform import AT, ORDER_ID, READ_ONLY, TOKEN
+from fake_platform import FIELD, ORDER_ID, READ_ONLY, TOKEN
 from werkzeug.test import TestResponse
 
 from app import errors
 from app.orders.model import ExternalIdTaken, KeyReused
-from app.orders.views import Position
-from web import cursors
 from web.app import create_app
 from web.description import examples
 from web.problems import KINDS
@@ -97,11 +95,7 @@ CASES: dict[str, tuple[Callable[..., TestResponse], int, str]] = {
     "cursor": (request("GET", f"{URL}?cursor=abc"), 400, "invalid-query"),
     "cursor beyond ASCII": (request("GET", f"{URL}?cursor=%C3%A9"), 400, "invalid-query"),
     "cursor of something else": (request("GET", f"{URL}?cursor=e30"), 400, "invalid-query"),
-    "cursor with a NUL": (
-        request("GET", f"{URL}?cursor={cursors.encode(Position(AT, chr(0)))}"),
-        400,
-        "invalid-query",
-    ),
+    "unknown parameter": (request("POST", f"{URL}?validate=true"), 400, "invalid-query"),
     "time before the calendar": (
         request("GET", f"{URL}?created_from=0001-01-01T00:00:00%2B12:00"),
         400,
@@ -146,13 +140,28 @@ def test_the_order_with_the_same_external_id_is_linked(client, platform, headers
     assert submission()(client, headers).json["links"] == {"order": f"{URL}/{ORDER_ID}"}
 
 
-def test_overload_is_told_before_anything_is_read(client, platform):
+def test_overload_is_told_before_anything_is_read(client, platform, headers):
     platform.wait_s = 2.2
 
-    answer = client.post(URL, data=b"{", headers={"Content-Type": "text/plain"})
+    answer = client.post(URL, data=b"{", headers={**headers, "Content-Type": "text/plain"})
 
     assert_problem(answer, 503, "overloaded")
     assert answer.headers["Retry-After"] == "3"
+
+
+def test_one_request_too_many_is_told_with_when_to_come_again(client, platform, headers):
+    platform.one_too_many = True
+
+    answer = client.get(URL, headers=headers)
+
+    assert_problem(answer, 429, "rate-limited")
+    assert answer.headers["Retry-After"] == "3"
+    assert answer.headers["RateLimit"] == FIELD[1]
+
+
+def test_every_answer_to_a_known_caller_tells_what_is_left(client, headers):
+    assert client.get(URL, headers=headers).headers["RateLimit"] == FIELD[1]
+    assert submission(body="{")(client, headers).headers["RateLimit"] == FIELD[1]
 
 
 def test_an_unforeseen_error_is_logged_and_hidden(platform, headers, capsys, caplog):

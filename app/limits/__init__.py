@@ -1,0 +1,1 @@
+"""How much a key and a tenant may ask of the platform."""

@@ -1,0 +1,139 @@
+"""What stands behind the HTTP shells: every service that they ask, made from the settings."""
+
+from functools import cache, partial
+
+import redis
+from sqlalchemy import Engine as Database
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import database, signing
+from app.doorbell import Bell, Doorbell
+from app.limits.service import Limiter
+from app.orders import queries
+from app.orders.accept import StartWith
+from app.orders.group_commit import GroupCommit
+from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
+from app.runs.model import Direction
+from app.runs.pressure import Pressure
+from app.settlement.desk import DifferenceDesk
+from app.webhooks.desk import WebhookDesk
+from infra.exposition import Exposition
+from infra.identity import identity
+from infra.settings import REDIS_ROLES, Settings
+from infra.wiring import doorbell, keyring, partner_names, redis_client, webhooks_allowed
+from sagas.all import SAGAS
+from sagas.delivery_desk import DeliveryDesk
+from sagas.fulfill_order import FULFILL_ORDER
+from sagas.operations import Operations
+from sagas.pause_desk import PauseDesk
+from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
+from sagas.settlement import UNDOABLE
+from tasks.base import Services as TaskServices
+from tasks.base import application as celery_application
+from web.limits import Limits
+from web.services import Services
+
+
+class Reading:
+    """Orders as clients see them, each answer from one short transaction."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def order(self, tenant_id: str, order_id: str) -> OrderView | None:
+        return database.read(
+            self._db, lambda c: queries.order(c, tenant_id, order_id, steps=step_names, stages=stage_names)
+        )
+
+    def page(self, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int) -> OrderPage:
+        return database.read(self._db, lambda c: queries.page(c, tenant_id, wanted, after, limit))
+
+    def timeline(self, tenant_id: str, order_id: str) -> list[TimelineEntry] | None:
+        return database.read(self._db, lambda c: queries.timeline(c, tenant_id, order_id, steps=step_names))
+
+
+@cache
+def step_names(saga: str, version: int) -> tuple[str, ...]:
+    return tuple(step.name for step in SAGAS.get(saga, version).steps)
+
+
+@cache
+def stage_names(saga: str, version: int, direction: Direction, stage: int) -> str:
+    definition = SAGAS.get(saga, version)
+    return ", ".join(definition.steps[n].name for n in definition.travelled(direction)[stage])
+
+
+def readiness(db: Database, clients: dict[str, "redis.Redis"]) -> dict[str, bool | str]:
+    """Every dependency: True, or why not."""
+    found: dict[str, bool | str] = {}
+    try:
+        with db.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        found["postgres"] = True
+    except SQLAlchemyError as error:
+        found["postgres"] = type(error).__name__
+    for name, client in clients.items():
+        try:
+            found[name] = bool(client.ping())
+        except redis.RedisError as error:
+            found[name] = type(error).__name__
+    return found
+
+
+def bell(settings: Settings) -> Doorbell:
+    """What is rung after a commit."""
+    return doorbell(settings, celery_application(_no_tasks_here))
+
+
+def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
+    url = settings.database_url.get_secret_value()
+    later = (FULFILL_SCHEDULED_ORDER.name, FULFILL_SCHEDULED_ORDER.version)
+    start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, later)
+    return GroupCommit(database.engine(url, pool_size=1), bell, start)
+
+
+def limits(settings: Settings) -> Limits:
+    """The rates of these settings, kept together by the API processes; a Redis that is slow is as good as away."""
+    client = redis_client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
+    limiter = Limiter(client, share=1 / settings.api_workers)
+    return Limits(limiter, settings.key_rate_per_s, settings.tenant_rate_per_s)
+
+
+def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Services:
+    """All that the HTTP shells call."""
+    url = settings.database_url.get_secret_value()
+    db = database.engine(url, pool_size=8)
+    pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
+    reading = Reading(db)
+    desk = Operations(db, SAGAS, bell)
+    clients = {
+        f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
+        for role in REDIS_ROLES
+    }
+    return Services(
+        identity=identity(settings, db),
+        accept=commit.submit,
+        order=reading.order,
+        list_orders=reading.page,
+        timeline=reading.timeline,
+        readiness=partial(readiness, db, clients),
+        metrics=Exposition(db, clients["redis-broker"], desk).expose,
+        cursor_secret=cache(partial(database.read, db, signing.of_cursors)),
+        limits=limits(settings),
+        shedding=pressure.retry_after_s,
+        runs=desk,
+        differences=DifferenceDesk(db, undoable=UNDOABLE),
+        pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
+        deliveries=DeliveryDesk(db, bell),
+        webhooks=WebhookDesk(
+            db,
+            keyring(settings),
+            allowed=webhooks_allowed(settings),
+            ring=partial(bell.ring, Bell.WEBHOOKS),
+        ),
+    )
+
+
+def _no_tasks_here() -> TaskServices:
+    raise RuntimeError("the API sends tasks but runs none")

@@ -1,0 +1,236 @@
+"""
+No route tells a tenant anything of another's orders: the description is walked, so that a new route is asked too.
+
+A route with an identifier answers a stranger as it answers anybody who asks for what never was.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, text
+from werkzeug.test import TestResponse
+from world import QuietDoorbell, World
+
+from app.tenants import keys, service
+from infra import front_door
+from infra.settings import Settings
+from web.app import create_app
+from web.description import examples
+from web.services import Services
+
+Operation = tuple[str, str, dict[str, Any]]
+NEVER_WAS = {"order_id": "018f3b2c-0000-7000-8000-000000000000", "run_id": "17", "difference_id": "17"}
+
+
+class Unasked:
+    """Services of an application that only describes itself."""
+
+    def __getattr__(self, _: str) -> None:
+        return None
+
+
+def operations() -> Iterator[Operation]:
+    """Every operation that needs a token."""
+    described = create_app(cast(Services, Unasked())).test_client().get("/openapi.json").json
+    assert described
+    for path, item in described["paths"].items():
+        shared = item.get("parameters", [])
+        for method in item.keys() - {"parameters"}:
+            operation = item[method]
+            if operation["security"]:
+                yield (
+                    method.upper(),
+                    path,
+                    {**operation, "parameters": [*shared, *operation.get("parameters", [])]},
+                )
+
+
+def name(operation: Operation) -> str:
+    return f"{operation[0]} {operation[1]}"
+
+
+ALL = sorted(operations(), key=name)
+FOR_ALL_TENANTS = {
+    f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")
+}  # scope admin
+TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary"}
+WITH_ID = [each for each in ALL if "{" in each[1] and name(each) not in FOR_ALL_TENANTS]
+LISTS = [each for each in ALL if "{" not in each[1] and each[0] == "GET"]
+OTHERS = {name(each) for each in ALL if each not in WITH_ID and each not in LISTS} - FOR_ALL_TENANTS
+
+
+@dataclass
+class Door:
+    """The front door before a real database; one order of the tenant `acme` is inside."""
+
+    client: FlaskClient
+    tokens: dict[str, str]
+    order_id: str
+    run_id: str
+    difference_id: str
+
+    @property
+    def ids(self) -> dict[str, str]:
+        return {"order_id": self.order_id, "run_id": self.run_id, "difference_id": self.difference_id}
+
+    def ask(self, who: str, operation: Operation, ids: dict[str, str]) -> TestResponse:
+        method, path, told = operation
+        return self.client.open(address(path, told, ids), method=method, **sent(told, self.tokens[who]))
+
+    def submit(self, who: str) -> TestResponse:
+        headers = {"Authorization": f"Bearer {self.tokens[who]}", "Idempotency-Key": "the-same"}
+        return self.client.post("/v1/orders", json=examples.PLANNED_ORDER, headers=headers)
+
+
+def address(path: str, operation: dict[str, Any], ids: dict[str, str]) -> str:
+    """The path with its parameters filled in; fails for one that this test does not know."""
+    values = dict(ids)
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "path" and "enum" in parameter["schema"]:
+            values[parameter["name"]] = parameter["schema"]["enum"][0]
+    return path.format_map(values)
+
+
+def sent(operation: dict[str, Any], token: str) -> dict[str, Any]:
+    """What a good request of this operation carries, by its own description."""
+    headers = {
+        each["name"]: each["example"]
+        for each in operation["parameters"]
+        if each["in"] == "header" and each.get("required")
+    }
+    asked: dict[str, Any] = {"headers": {"Authorization": f"Bearer {token}", **headers}}
+    if "requestBody" in operation:
+        media = operation["requestBody"]["content"]["application/json"]
+        asked["json"] = (
+            media["example"] if "example" in media else next(iter(media["examples"].values()))["value"]
+        )
+    return asked
+
+
+@pytest.fixture(scope="module")
+def client_of_the_api(shared_engine: Engine, servers_home: Path, redis_url: str) -> FlaskClient:
+    url = shared_engine.url.render_as_string(hide_password=False)
+    settings = Settings(home=servers_home, database_url=url, redis_url=redis_url)  # type: ignore[arg-type]
+    bell = QuietDoorbell()
+    services = front_door.services(settings, front_door.group_commit(settings, bell), bell)
+    return create_app(services).test_client()
+
+
+@pytest.fixture
+def door(world: World, client_of_the_api: FlaskClient) -> Door:
+    tokens = {}
+    with world.db.begin() as connection:
+        for tenant in ("acme", "stranger"):
+            service.create_tenant(connection, tenant, name=tenant, order_deadline_s=900, rate_per_s=None)
+            tokens[tenant] = keys.create(connection, tenant, scopes=keys.ALL_SCOPES, who="test")
+    made = Door(client_of_the_api, tokens, "", "", "")
+    made.order_id = made.submit("acme").get_json()["tracking_id"]
+    made.run_id = str(world.one("SELECT run_id FROM uoop_orders"))
+    made.difference_id = str(
+        world.one(
+            "INSERT INTO differences (tenant_id, kind, provider, resource, key, order_id, ours, theirs) VALUES "
+            "('acme', 'ours-not-theirs', 'kitchens', 'placements', 'k', :order, 'done', 'undone') RETURNING id",
+            order=made.order_id,
+        )
+    )
+    return made
+
+
+@pytest.mark.parametrize("operation", WITH_ID, ids=name)
+def test_a_strangers_order_is_as_one_that_never_was(door: Door, operation: Operation) -> None:
+    refused = door.ask("stranger", operation, door.ids)
+    never = door.ask("stranger", operation, NEVER_WAS)
+    owned = door.ask("acme", operation, door.ids)
+
+    assert (refused.status_code, told(refused)) == (404, told(never))
+    assert owned.status_code != 404
+
+
+def told(answer: TestResponse) -> dict[str, Any]:
+    """A problem without what differs from request to request."""
+    problem = json.loads(answer.text)
+    return {name: value for name, value in problem.items() if name not in ("instance", "trace_id")}
+
+
+@pytest.mark.parametrize("operation", LISTS, ids=name)
+def test_no_list_holds_a_strangers_order(door: Door, world: World, operation: Operation) -> None:
+    with world.db.begin() as connection:
+        connection.execute(text("UPDATE runs SET state = 'p'"))
+    parked_report(door, world)
+
+    mine, others = door.ask("acme", operation, {}), door.ask("stranger", operation, {})
+
+    assert (mine.status_code, others.status_code) == (200, 200)
+    assert (door.order_id in mine.text) is (name(operation) not in TELLS_NO_ORDER)
+    assert door.order_id not in others.text
+
+
+def parked_report(door: Door, world: World) -> int:
+    return int(
+        world.one(
+            "INSERT INTO delivery_reports (reporter, by, event_id, order_id, what, at, state, reason) "
+            "VALUES ('swift', 'swift', 'e', :order, 'DELIVERED', now(), 'p', 'wrong-partner') RETURNING id",
+            order=door.order_id,
+        )
+    )
+
+
+def test_no_report_of_a_strangers_order_is_settled(door: Door, world: World) -> None:
+    report = parked_report(door, world)
+    asked = {"report_ids": [str(report)], "act": "dismiss", "reason": "try it"}
+
+    answer = door.client.post(
+        "/v1/ops/reports/settle", json=asked, headers={"Authorization": f"Bearer {door.tokens['stranger']}"}
+    )
+
+    assert answer.status_code == 200
+    assert world.one("SELECT state FROM delivery_reports") == "p"
+
+
+def test_what_else_there_is_stands_below() -> None:
+    assert {
+        "POST /v1/orders",
+        "POST /v1/orders/batch",
+        "POST /v1/ops/reports/settle",
+        "POST /v1/ops/runs/bulk",
+    } == OTHERS
+
+
+def test_a_strangers_idempotency_key_and_external_id_are_free(door: Door) -> None:
+    theirs, again = door.submit("stranger"), door.submit("acme")
+
+    assert theirs.status_code == 202
+    assert "Idempotency-Replayed" not in theirs.headers
+    assert theirs.get_json()["tracking_id"] != door.order_id
+    assert again.get_json()["tracking_id"] == door.order_id
+
+
+def test_a_batch_and_single_orders_share_their_keys_but_not_with_a_stranger(door: Door) -> None:
+    batch = {"orders": [{"idempotency_key": "the-same", "order": examples.PLANNED_ORDER}]}
+
+    told = {
+        who: door.client.post(
+            "/v1/orders/batch", json=batch, headers={"Authorization": f"Bearer {door.tokens[who]}"}
+        ).get_json()["results"][0]
+        for who in ("acme", "stranger")
+    }
+
+    assert (told["acme"]["order"]["tracking_id"], told["acme"]["replayed"]) == (door.order_id, True)
+    assert told["stranger"]["order"]["tracking_id"] != door.order_id
+
+
+def test_no_act_in_bulk_touches_a_strangers_run(door: Door, world: World) -> None:
+    asked = {"act": "retry", "reason": "try it", "filter": {"tracking_id": door.order_id}}
+
+    answer = door.client.post(
+        "/v1/ops/runs/bulk", json=asked, headers={"Authorization": f"Bearer {door.tokens['stranger']}"}
+    )
+
+    assert answer.status_code == 200
+    assert door.order_id not in answer.text
+    assert world.one("SELECT count(*) FROM ops_acts") == 0

@@ -1,0 +1,56 @@
+"""
+The pages of docs/problems, one for each kind of problem, written from the catalogue.
+
+    python -m web.description.problem_pages docs/problems
+"""
+
+import sys
+from pathlib import Path
+
+from web.problems import KINDS, Kind
+
+
+def pages() -> dict[str, str]:
+    """The pages by their file names."""
+    return {"README.md": _index(), **{f"{code}.md": _page(kind) for code, kind in KINDS.items()}}
+
+
+def _index() -> str:
+    lines = [
+        "# Problems",
+        "",
+        "Every error that the API tells is a problem document (RFC 9457) with a stable `type`, a `code`, and a",
+        "`trace_id` that stands in our log as well. The type is an address of the API, where the same is told.",
+        "",
+        "| code | status | title |",
+        "|---|---|---|",
+        *(f"| [{kind.code}]({kind.code}.md) | {kind.status} | {kind.title} |" for kind in _sorted()),
+        "",
+        "One kind of error is not ours to tell: what is not HTTP at all (a broken request line, more than 100 header",
+        "fields, some hundred kB of them, two lengths) is answered by the server, granian, before anything of ours is",
+        "asked: with 400, 414 or 431, no body, and the end of the connection.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _page(kind: Kind) -> str:
+    table = f"| | |\n|---|---|\n| type | `{kind.type}` |\n| status | {kind.status} |"
+    return f"# {kind.title}\n\n{table}\n\n{kind.advice}\n"
+
+
+def _sorted() -> list[Kind]:
+    return sorted(KINDS.values(), key=lambda kind: (kind.status, kind.code))
+
+
+def main() -> None:
+    """Write the pages into the folder named, and take away those of kinds that are no more."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in {path.name for path in folder.iterdir()} - pages().keys():
+        (folder / stale).unlink()
+    for name, page in pages().items():
+        (folder / name).write_text(page)
+
+
+if __name__ == "__main__":
+    main()
