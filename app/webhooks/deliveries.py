@@ -60,12 +60,14 @@ _TAKE = text(f"""
     LEFT JOIN outbox_log l ON l.day = t.day AND l.pos = t.pos ORDER BY t.pos
 """)
 _QUEUE = f"""
-    INSERT INTO webhook_deliveries (day, endpoint_id, pos, order_id)
-    SELECT l.day, e.id, l.pos, l.order_id FROM outbox_log l JOIN webhook_endpoints e ON e.tenant_id = l.tenant_id
+    INSERT INTO webhook_deliveries (day, endpoint_id, pos, order_id, replayed)
+    SELECT l.day, e.id, l.pos, l.order_id, :again
+    FROM outbox_log l JOIN webhook_endpoints e ON e.tenant_id = l.tenant_id
     AND e.state = '{WebhookState.ENABLED}' AND (e.types = '{{}}' OR l.type = ANY(e.types))
 """
 _AGAIN = """
-    ON CONFLICT (endpoint_id, pos, day) DO UPDATE SET state = 'w', due_at = now(), tries = 0, delivered_at = NULL
+    ON CONFLICT (endpoint_id, pos, day) DO UPDATE SET state = 'w', due_at = now(), tries = 0, delivered_at = NULL,
+    replayed = true
     WHERE webhook_deliveries.state <> 's'
 """
 _AT = "l.day >= CAST(:day AS date) AND l.pos = ANY(CAST(:positions AS bigint[]))"
@@ -111,7 +113,9 @@ def queue(connection: Connection, events: Sequence[Event]) -> int:
 
     :return: how many deliveries that makes
     """
-    result = connection.execute(text(f"{_QUEUE} WHERE {_AT} ON CONFLICT DO NOTHING"), _places(events))
+    result = connection.execute(
+        text(f"{_QUEUE} WHERE {_AT} ON CONFLICT DO NOTHING"), {**_places(events), "again": False}
+    )
     return int(result.rowcount)
 
 
@@ -121,7 +125,7 @@ def queue_again(connection: Connection, events: Sequence[Event]) -> set[int]:
 
     :return: the places of those that the log still holds
     """
-    connection.execute(text(f"{_QUEUE} WHERE {_AT} {_AGAIN}"), _places(events))
+    connection.execute(text(f"{_QUEUE} WHERE {_AT} {_AGAIN}"), _places(events, again=True))
     return set(
         connection.execute(text(f"SELECT l.pos FROM outbox_log l WHERE {_AT}"), _places(events)).scalars()
     )
@@ -262,8 +266,8 @@ def replay(connection: Connection, tenant_id: str, endpoint_id: str, wanted: Rep
                 WHERE l.tenant_id = :tenant AND (e.types = '{{}}' OR l.type = ANY(e.types)){where}
                 ORDER BY l.day, l.pos LIMIT :limit
             ), again AS (
-                INSERT INTO webhook_deliveries (day, endpoint_id, pos, order_id)
-                SELECT day, :endpoint, pos, order_id FROM chosen {_AGAIN}
+                INSERT INTO webhook_deliveries (day, endpoint_id, pos, order_id, replayed)
+                SELECT day, :endpoint, pos, order_id, true FROM chosen {_AGAIN}
             )
             SELECT count(*) AS events, max(pos) AS last FROM chosen
         """),
@@ -292,8 +296,9 @@ def _key(taken: Taken) -> dict[str, Any]:
     return {"day": taken.day, "endpoint_id": taken.endpoint_id, "pos": taken.pos, "until": taken.until}
 
 
-def _places(events: Sequence[Event]) -> Mapping[str, Any]:
+def _places(events: Sequence[Event], *, again: bool = False) -> Mapping[str, Any]:
     return {
+        "again": again,
         "day": min(event.at for event in events).date(),  # it is placed after it happened
         "positions": database.ids(event.pos for event in events),
     }

@@ -44,6 +44,7 @@ def upgrade() -> None:
             took_ms integer,
             error text,
             delivered_at timestamptz,
+            replayed boolean NOT NULL DEFAULT false,
             PRIMARY KEY (endpoint_id, pos, day)
         ) PARTITION BY RANGE (day);
         CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, due_at, pos) WHERE state IN ('w', 's');

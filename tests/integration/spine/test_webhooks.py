@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from sqlalchemy import text
 from test_outbox import relayed, sequenced, write
 from together import all_at_once
 
+from app.outbox import queries
 from app.outbox.model import Event
 from app.outbox.port import EventRefused
+from app.outbox.queries import SinkStanding
 from app.outbox.relay import Relay
 from app.tenants import service as tenants
 from app.webhooks import deliveries, schedule
@@ -213,6 +216,22 @@ def test_only_types_that_are_wanted_are_sent_and_only_to_their_tenant(
     assert healthy.names == [("a", 1)]
     assert other.got == []
     assert post.log(unwanted) == []
+
+
+def test_what_receivers_have_taken_is_counted_from_the_commit_and_replays_are_not(
+    post: Post, healthy: Receiver
+) -> None:
+    webhook = post.to(healthy, "order.accepted")
+    post.written("a", "b")
+    assert standing(post.db).delivered == 0  # it is noted, and nobody has it
+    post.sender().run()
+    post.desk.replay("default", webhook.id, Replay(order_id="a"))
+    post.sender().run()
+
+    found = standing(post.db)
+
+    assert len(healthy.got) == 3
+    assert (found.delivered, found.share_within_5s, found.lag) == (1, 1.0, 0)
 
 
 def test_without_receivers_nothing_is_written_and_nothing_is_looked_at(post: Post, db: Database) -> None:
@@ -610,6 +629,12 @@ def dies(*_: object) -> None:
 async def failing(sender: Sender, late: Any, receiver: Receiver) -> None:
     receiver.answer = answers(500)
     sender._note([await sender._send(*late)])
+
+
+def standing(db: Database) -> SinkStanding:
+    with db.connect() as connection:
+        found = queries.standings(connection, window=timedelta(hours=1))
+    return next(one for one in found if one.sink == "webhooks")
 
 
 def logged(db: Database) -> list[Event]:
