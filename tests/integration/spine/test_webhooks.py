@@ -22,7 +22,7 @@ from app.outbox.port import EventRefused
 from app.outbox.queries import SinkStanding
 from app.outbox.relay import Relay
 from app.tenants import service as tenants
-from app.webhooks import deliveries, schedule
+from app.webhooks import deliveries, schedule, sender
 from app.webhooks.address import AddressRefused
 from app.webhooks.deliveries import Outcome
 from app.webhooks.desk import WebhookDesk, WebhookWithSecret
@@ -199,6 +199,34 @@ def test_a_receiver_that_hangs_keeps_no_other_waiting(post: Post, healthy: Recei
     finally:
         done.set()
         working.join()
+
+
+def test_while_one_sender_waits_for_slow_answers_the_next_looks_for_work(
+    post: Post, healthy: Receiver, other: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+    other.answer = lambda _: (204 if done.wait(HELD_AT_MOST_S) else 500, {})
+    monkeypatch.setattr(sender, "STAYS_S", 0.2)
+    monkeypatch.setattr(sender, "STAYS_FOR_THE_SLOW_S", 0.2)
+    slow, _ = post.to(other), post.to(healthy)
+    post.written("early")
+    waiting = threading.Thread(target=post.sender("one", timeout_s=20).run)
+    waiting.start()
+
+    try:
+        while ("early", 1) not in healthy.names or other.open_now == 0:
+            assert waiting.is_alive()
+        post.desk.disable("default", slow.id)  # or the next one would wait for it too
+        post.written("late")
+        next_one = post.sender("two")
+        while ("late", 1) not in healthy.names:
+            assert waiting.is_alive()
+            next_one.run()
+        assert waiting.is_alive()
+    finally:
+        done.set()
+        waiting.join()
+    assert post.log(slow) == [("early", DeliveryState.DELIVERED, 1)]
 
 
 def test_only_types_that_are_wanted_are_sent_and_only_to_their_tenant(
@@ -470,7 +498,7 @@ def test_two_senders_send_each_event_once_in_order_and_keep_the_bound(post: Post
     post.written(*(f"o{n}" for n in range(20)), events=3)
     senders = [post.sender(name, machine=name, at_once=4) for name in ("one", "two")]
 
-    all_at_once([sender.run for sender in senders])
+    all_at_once([each.run for each in senders])
 
     assert len(healthy.names) == len(set(healthy.names)) == 60
     assert healthy.busiest <= 4
@@ -512,12 +540,12 @@ def test_a_sender_that_dies_with_the_answer_unnoted_sends_again_under_the_same_i
 def test_a_late_failure_does_not_undo_what_a_successor_has_in_hands(post: Post, healthy: Receiver) -> None:
     webhook = post.to(healthy)
     post.written("a")
-    sender = post.sender()
-    (late,) = sender._take(10)
+    one = post.sender()
+    (late,) = one._take(10)
     post.later()
-    sender._take(10)
+    one._take(10)
 
-    asyncio.run(failing(sender, late, healthy))
+    asyncio.run(failing(one, late, healthy))
 
     assert post.log(webhook) == [("a", DeliveryState.SENDING, 0)]
 
@@ -626,9 +654,9 @@ def dies(*_: object) -> None:
     raise Killed
 
 
-async def failing(sender: Sender, late: Any, receiver: Receiver) -> None:
+async def failing(one: Sender, late: Any, receiver: Receiver) -> None:
     receiver.answer = answers(500)
-    sender._note([await sender._send(*late)])
+    one._note([await one._send(*late)])
 
 
 def standing(db: Database) -> SinkStanding:
