@@ -7,8 +7,6 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from app import errors
 
-LEAST_LENGTH = 32
-
 
 class SecretUnreadable(errors.Unavailable):
     """A receiver's secret was sealed by a key that is not here."""
