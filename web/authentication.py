@@ -10,6 +10,7 @@ from web.services import Principal, Services
 
 ORDERS_WRITE = "orders:write"
 ORDERS_READ = "orders:read"
+EVENTS_READ = "events:read"
 OPS = "ops"
 ADMIN = "admin"  # what holds for all tenants
 
