@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import database, signing
+from app.callbacks.callers import CallersFile
+from app.callbacks.service import Callbacks
 from app.doorbell import Doorbell
 from app.limits.service import Limiter
 from app.orders import queries
@@ -125,6 +127,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
         deliveries=DeliveryDesk(db, bell),
+        callbacks=Callbacks(db, bell, CallersFile(settings.providers)),
     )
 
 

@@ -5,6 +5,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.callbacks.service import Received
+from app.callbacks.signature import Signed
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Accepted, NewOrder, Status
@@ -131,6 +133,12 @@ class DeliveryDesk(Protocol):
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted: ...
 
 
+class Callbacks(Protocol):
+    """Where partners tell how deliveries go on; as `app.callbacks.service.Callbacks` says."""
+
+    def take(self, partner: str, message: Signed) -> Received: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """
@@ -152,6 +160,7 @@ class Services:
     differences                    their desk for differences with providers
     pauses                         the operators' switchboard
     deliveries                     the operators' desk for deliveries under way
+    callbacks                      where partners tell of them
     """
 
     identity: Identity
@@ -168,3 +177,4 @@ class Services:
     differences: DifferenceDesk
     pauses: Switchboard
     deliveries: DeliveryDesk
+    callbacks: Callbacks

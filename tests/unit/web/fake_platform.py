@@ -7,6 +7,9 @@ from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk, Switchboard
 from fake_differences import Differences
 
+from app.callbacks.service import Received
+from app.callbacks.signature import Signed
+from app.errors import UoopError
 from app.limits.service import RateLimited
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import (
@@ -55,6 +58,20 @@ SUMMARY = OrderSummary(
 )
 
 
+class Messages:
+    """What partners have told; refuses it when it was told to."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, Signed]] = []
+        self.fails: UoopError | None = None
+
+    def take(self, partner: str, message: Signed) -> Received:
+        self.taken.append((partner, message))
+        if self.fails:
+            raise self.fails
+        return Received(reports=1, new=1)
+
+
 class Platform:
     """Keeps what it was given; answers what it was told to."""
 
@@ -80,6 +97,7 @@ class Platform:
         self.differences = Differences()
         self.switchboard = Switchboard()
         self.delivery_desk = DeliveryDesk()
+        self.messages = Messages()
 
     def recognise(self, token: str) -> Principal | None:
         return self.tokens.get(token) if self.remembers else None
@@ -143,4 +161,5 @@ class Platform:
             differences=self.differences,
             pauses=self.switchboard,
             deliveries=self.delivery_desk,
+            callbacks=self.messages,
         )
