@@ -104,3 +104,5 @@ def _read(body: bytes, form: type[msgspec.Struct]) -> Any:
         raise InvalidCallback([faults.of_schema(wrong, PATTERN_MEANINGS)]) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise MalformedJson([Fault("", "malformed", str(wrong))]) from None
+    except RecursionError:  # in a member that is passed over
+        raise MalformedJson([Fault("", "malformed", "is nested too deeply")]) from None

@@ -183,6 +183,11 @@ def test_what_is_not_in_the_format_is_refused_whole(world: World, callbacks: Cal
     assert fates(world) == []
 
 
+def test_what_is_nested_beyond_reason_is_refused_where_it_would_be_passed_over(callbacks: Callbacks) -> None:
+    with pytest.raises(MalformedJson):
+        callbacks.take(OTHER, signed(b'{"x":' + b"[" * 100_000, by=OTHER))
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'"\\ud800"', b"[" * 100_000])
 def test_what_is_no_json_is_told_as_such(callbacks: Callbacks, body: bytes) -> None:
     with pytest.raises((MalformedJson, InvalidCallback)):
