@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import database, signing
+from app.callbacks.callers import CallersFile
+from app.callbacks.service import Callbacks
 from app.doorbell import Bell, Doorbell
 from app.limits.service import Limiter
 from app.orders import queries
@@ -132,6 +134,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
             allowed=webhooks_allowed(settings),
             ring=partial(bell.ring, Bell.WEBHOOKS),
         ),
+        callbacks=Callbacks(db, bell, CallersFile(settings.providers)),
     )
 
 

@@ -1,7 +1,10 @@
 """The providers file that ``up`` writes for the sandbox when no other is named."""
 
+import base64
 import json
 
+from app.callbacks import signature
+from app.providers.port import Kind
 from infra import kept
 from infra.settings import Settings
 
@@ -36,9 +39,16 @@ _PROVIDERS: tuple[dict[str, object], ...] = (
 
 
 def write_providers(settings: Settings) -> None:
-    """Write the file that ``settings.providers`` names, and make the tokens where there are none."""
+    """Write the file that ``settings.providers`` names, and make tokens and secrets where there are none."""
     token = kept.secret(settings.home / "provider-token")
     kept.secret(settings.home / "sandbox-token")
+    secret = base64.b64encode(kept.secret(settings.home / "callback-secret").encode()).decode()
+    callbacks = {"callbacks": {"format": "uoop", "secrets": [f"{signature.PREFIX}{secret}"]}}
     address = f"http://{kept.LOOPBACK}:{settings.sandbox_port}"
-    declared = [one | {"url": f"{address}/{one['name']}", "token": token} for one in _PROVIDERS]
+    declared = [
+        one
+        | {"url": f"{address}/{one['name']}", "token": token}
+        | (callbacks if one["kind"] != Kind.PAYMENT else {})
+        for one in _PROVIDERS
+    ]
     kept.write(settings.providers, json.dumps({"providers": declared}, indent=1) + "\n")

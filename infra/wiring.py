@@ -17,6 +17,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.exc import OperationalError
 
 from app import database, partitions
+from app.callbacks import callers
 from app.capacity import drift
 from app.capacity import service as capacity
 from app.capacity.ledger import Ledger
@@ -82,7 +83,9 @@ def doorbell(settings: Settings, app: Celery) -> RedisDoorbell:
 
 def check_providers(settings: Settings) -> None:
     """:raises ProvidersFileError: if the file cannot be used, or has not one payment provider and one restaurant"""
-    kinds = [config.kind for config in registry.read(settings.providers)]
+    declared = registry.read(settings.providers)
+    callers.check(declared)
+    kinds = [config.kind for config in declared]
     for kind in (Kind.PAYMENT, Kind.RESTAURANT):
         if kinds.count(kind) != 1:
             raise registry.ProvidersFileError(

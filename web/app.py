@@ -4,6 +4,7 @@ from flask import Flask
 
 from web import (
     batches,
+    callbacks,
     deliveries,
     differences,
     health,
@@ -31,6 +32,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(runs.blueprint(services))
     api.register_blueprint(differences.blueprint(services))
     api.register_blueprint(deliveries.blueprint(services))
+    api.register_blueprint(callbacks.blueprint(services))
     api.register_blueprint(refunds.blueprint(services))
     api.register_blueprint(pauses.blueprint(services))
     api.register_blueprint(webhooks.blueprint(services))

@@ -24,6 +24,7 @@ from web import paths
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+SIGNED = 'StandardWebhooks realm="uoop"'
 
 _log = structlog.get_logger(__name__)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -82,6 +83,12 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind("invalid-query", 400, "A query parameter is not valid", "The errors name the parameters."),
         Kind("unauthenticated", 401, "The request carries no valid key", "Send Authorization: Bearer KEY."),
+        Kind(
+            "signature-refused",
+            401,
+            "The message is not signed as it should be",
+            "Sign id, timestamp and body with a secret in use, as Standard Webhooks says.",
+        ),
         Kind("missing-scope", 403, "The key does not allow this", "Use a key that has the scope."),
         Kind(
             "no-such-path", 404, "There is nothing at this address", "The paths are listed in /openapi.json."
@@ -128,6 +135,15 @@ KINDS: Mapping[str, Kind] = {
             422,
             "The idempotency key was used with another order",
             "A retry repeats the same order; a new order needs a new key.",
+        ),
+        Kind(
+            "partner-not-found",
+            404,
+            "Nobody of that name sends callbacks",
+            "Check the name that you were given.",
+        ),
+        Kind(
+            "invalid-callback", 422, "The message is not in your format", "The errors point at what is wrong."
         ),
         Kind(
             "run-not-found",
@@ -324,7 +340,7 @@ def told(error: errors.UoopError, path: str, traceparent: str) -> tuple[int, lis
         seconds = max(1, math.ceil(wait_s)) if isinstance(wait_s, int | float) else RETRY_AFTER_S
         headers.append(("Retry-After", str(seconds)))
     if kind.status in {401, 403}:
-        headers.append(("WWW-Authenticate", str(error.data["challenge"])))
+        headers.append(("WWW-Authenticate", str(error.data.get("challenge", SIGNED))))
     return kind.status, headers, _document(kind, error.data, path, _trace_id(traceparent))
 
 

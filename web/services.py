@@ -5,6 +5,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.callbacks.service import Received
+from app.callbacks.signature import Signed
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Accepted, NewOrder, Status
@@ -170,6 +172,12 @@ class WebhookDesk(Protocol):
     def replay(self, tenant_id: str, webhook_id: str, wanted: Replay) -> Replayed: ...
 
 
+class Callbacks(Protocol):
+    """Where partners tell how deliveries go on; as `app.callbacks.service.Callbacks` says."""
+
+    def take(self, partner: str, message: Signed) -> Received: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """
@@ -192,6 +200,7 @@ class Services:
     pauses                         the operators' switchboard
     deliveries                     the operators' desk for deliveries under way
     webhooks                       the tenants' webhooks
+    callbacks                      where partners tell of them
     """
 
     identity: Identity
@@ -209,3 +218,4 @@ class Services:
     pauses: Switchboard
     deliveries: DeliveryDesk
     webhooks: WebhookDesk
+    callbacks: Callbacks

@@ -21,14 +21,13 @@ from app.runs.follow_ups import Begun, FollowUp, RunUnderWay
 REROUTE_WITHIN = timedelta(hours=2)  # then the meal is no longer worth the way
 AGAIN_AFTER_S = 5.0  # when another run on the order has to end first
 
-# Whoever stores a report of the same name waits; names share locks, so that a large batch needs few.
-_LOCK = text("""
+# Two statements, sent together. Whoever stores a report of the same name waits in the first, so that the second sees
+# what he has stored; names share locks, so that a large batch needs few.
+_STORE = text("""
     SELECT pg_advisory_xact_lock(7305003, n) FROM (
         SELECT DISTINCT mod(hashtextextended(by || '/' || event_id, 0), 256)::integer AS n
         FROM json_to_recordset(CAST(:rows AS json)) AS r(by text, event_id text) ORDER BY n
-    ) locks
-""")
-_STORE = text("""
+    ) locks;
     INSERT INTO delivery_reports (reporter, by, event_id, order_id, what, at, details)
     SELECT n.reporter, n.by, n.event_id, split_part(n."order", ':', 1), n.what, n.at, n.details
     FROM ROWS FROM (json_to_recordset(CAST(:rows AS json)) AS (reporter text, by text, event_id text, "order" text,
@@ -124,7 +123,6 @@ def store(connection: Connection, reports: Sequence[Report]) -> int:
     if not reports:
         return 0
     given = rows(list({(each.by, each.event_id): each for each in reversed(reports)}.values())[::-1])
-    connection.execute(_LOCK, {"rows": given})
     return connection.execute(_STORE, {"rows": given}).rowcount
 
 

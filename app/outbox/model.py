@@ -8,11 +8,17 @@ from typing import Any
 
 import msgspec
 
+from app.outbox.registry import SCHEMA_URIS
+
 SOURCE, SOURCE_OF_WEBHOOKS = "/uoop/orders", "/uoop/webhooks"
 
 
 class EventType(StrEnum):
-    """What can have happened: to an order, or to a webhook, whose id then stands for the tracking id."""
+    """
+    What can have happened: to an order, or to a webhook, whose id then stands for the tracking id.
+
+    `app.outbox.registry` tells what each means.
+    """
 
     ACCEPTED = "order.accepted"
     CONFIRMED = "order.confirmed"
@@ -54,8 +60,15 @@ class Event:
         return replace(self, type=EventType.WITHHELD, data={"type": self.type, "reason": reason[:200]})
 
 
+_SCHEMAS = {type_: {"dataschema": uri} for type_, uri in SCHEMA_URIS.items()}
+
+
 def envelope(event: Event) -> bytes:
-    """The event as others see it. Source of the format: CloudEvents 1.0.2, JSON event format."""
+    """
+    The event as others see it. Source of the format: CloudEvents 1.0.2, JSON event format.
+
+    The audit reads it by the order of its fields: id, source and type first, the sequence before the data.
+    """
     return msgspec.json.encode(
         {
             "specversion": "1.0",
@@ -65,6 +78,7 @@ def envelope(event: Event) -> bytes:
             "subject": event.order_id,
             "time": event.at,
             "datacontenttype": "application/json",
+            **_SCHEMAS.get(event.type, {}),
             "tenant": event.tenant_id,
             "sequence": event.sequence,
             "data": event.data,

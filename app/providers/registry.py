@@ -4,7 +4,8 @@ The providers file, read into configurations and adapters.
     {"providers": [
         {"name": "benefit", "kind": "payment", "url": "https://pay.example/v2", "bulk": true, "token": "..."},
         {"name": "swift", "kind": "delivery", "url": "https://swift.example", "bulk": false, "token": "...",
-         "base_fee": "0.700", "per_km": "0.100", "speed_m_per_min": 320, "concurrency": 4}]}
+         "base_fee": "0.700", "per_km": "0.100", "speed_m_per_min": 320, "concurrency": 4,
+         "callbacks": {"format": "uoop", "secrets": ["whsec_..."]}}]}
 """
 
 from __future__ import annotations
@@ -25,6 +26,21 @@ from app.providers.port import Kind, Provider
 
 class ProvidersFileError(ValueError):
     """The providers file cannot be used; the message is one line and quotes no token."""
+
+
+class CallbackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    How a provider tells of its own accord.
+
+    :param format: one of `app.callbacks.formats`
+    :param secrets: by which it may sign, `whsec_...`, or where they are: `file:PATH`, `env:NAME`
+    """
+
+    format: str
+    secrets: Annotated[list[str], msgspec.Meta(min_length=1, max_length=4)]
+
+    def __repr__(self) -> str:
+        return f"CallbackConfig(format={self.format!r})"
 
 
 class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,6 +64,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     reports: bool = False
     silence_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 900.0
+    callbacks: CallbackConfig | None = None
 
     def __repr__(self) -> str:
         return f"ProviderConfig(name={self.name!r}, kind={self.kind.value!r}, url={self.url!r})"

@@ -31,15 +31,22 @@ class Name(StrEnum):
     STALE = (
         "stale"  # told at run time only: never answers what is to be done, and does it so many seconds later
     )
+    DELIVER = (
+        "deliver"  # told at run time only: no misbehavior, but what is dispatched is delivered, and told of
+    )
     MUTE = "mute"  # told at run time only: never answers, and never does, an undoing
 
 
 class Behavior(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`seconds` matters for slow and late; `share` says how many calls (refuse: items) are hit."""
+    """
+    `seconds` matters for slow, late, stale and deliver; `share` says how many calls (refuse, deliver: items) are hit;
+    `to` is where deliver tells of it, `http://HOST:PORT`.
+    """
 
     behavior: Name
     seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = _DEFAULT_SECONDS
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    to: Annotated[str, msgspec.Meta(pattern=r"^http://[0-9a-z.-]+:[0-9]{1,5}(?![\s\S])")] | None = None
 
 
 class Control:
@@ -61,7 +68,7 @@ class Control:
 
     def next_call(self) -> Behavior | None:
         """What hits this call as a whole."""
-        return None if self.refuses() or self.keeps() else self._drawn()
+        return None if self.refuses() or self.keeps() or self.delivers() else self._drawn()
 
     def refuses(self) -> bool:
         return self._told is not None and self._told.behavior is Name.REFUSE
@@ -72,6 +79,12 @@ class Control:
 
     def refuses_next_item(self) -> bool:
         return self.refuses() and self._drawn() is not None
+
+    def delivers(self) -> bool:
+        return self._told is not None and self._told.behavior is Name.DELIVER
+
+    def delivers_next_item(self) -> bool:
+        return self.delivers() and self._drawn() is not None
 
     def _drawn(self) -> Behavior | None:
         told = self._told

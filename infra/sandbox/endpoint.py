@@ -11,6 +11,7 @@ import msgspec
 from app.providers.port import Resource
 from app.providers.registry import ProviderConfig
 from infra.sandbox.behavior import REMEMBERED, Behavior, Control, Magic, Name
+from infra.sandbox.courier import Courier
 from infra.sandbox.effects import (
     BULK_TYPES,
     ITEM_TYPES,
@@ -36,8 +37,15 @@ class Endpoint:
     """What `PUT, DELETE, GET .../KEY`, `POST .../do, undo, find` and `GET ...?since=` do at one place."""
 
     def __init__(
-        self, config: ProviderConfig, resource: Resource, effects: Effects, control: Control, magic: Magic
+        self,
+        config: ProviderConfig,
+        resource: Resource,
+        effects: Effects,
+        control: Control,
+        magic: Magic,
+        courier: Courier | None = None,
     ) -> None:
+        self._courier = courier
         self._effects = effects
         self._control = control
         self._magic = magic
@@ -103,14 +111,23 @@ class Endpoint:
 
     def _done_single(self, item: Item, refused: frozenset[str]) -> Response:
         before = self._effects.last_seq
-        (outcome,) = self._effects.do([item], refused)
+        (outcome,) = self._do([item], refused)
         return _single(outcome, created=self._effects.last_seq > before)
+
+    def _do(self, items: Sequence[Item], refused: frozenset[str] = frozenset()) -> list[Outcome]:
+        outcomes = self._effects.do(items, refused)
+        told = self._control.told
+        if self._courier and told and told.to:
+            keys = [it.key for it in outcomes if it.status == "done" and self._control.delivers_next_item()]
+            if keys:
+                self._courier.begin(keys, to=told.to, seconds=told.seconds)
+        return outcomes
 
     def _done_bulk(self, items: Sequence[Item]) -> Reply | Awaitable[Reply]:
         refused = self._refused(items)
         hits = {item.key: hit for item in items if "/" in item.customer and (hit := self._magic_of(item))}
         if not hits:
-            return _bulk(self._effects.do(items, refused))
+            return _bulk(self._do(items, refused))
         return self._done_mixed(items, hits, refused)
 
     def _done_mixed(
@@ -128,7 +145,7 @@ class Endpoint:
         garbled = {item.key for item in hit_by(Name.GARBAGE)}
         outcomes = [
             Outcome(it.key, "?") if it.key in garbled else it
-            for it in self._effects.do([item for item in items if item.key not in aside], refused)
+            for it in self._do([item for item in items if item.key not in aside], refused)
         ]
         outcomes += [Outcome(it.key, "unavailable", reason="failed") for it in hit_by(Name.FAIL)]
         slow, late, hang = hit_by(Name.SLOW), hit_by(Name.LATE), hit_by(Name.HANG)
@@ -138,7 +155,7 @@ class Endpoint:
         async def finish() -> Reply:
             worked_s = max((hits[item.key].seconds for item in slow), default=0.0)
             await asyncio.sleep(worked_s)
-            outcomes.extend(self._effects.do(slow))
+            outcomes.extend(self._do(slow))
             await asyncio.sleep(max([0.0, *(hits[item.key].seconds - worked_s for item in late)]))
             return _HANG if hang else _bulk(outcomes)
 

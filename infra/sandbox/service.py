@@ -10,8 +10,13 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from app.callbacks import callers
+from app.deliveries.model import Reporter
+from app.providers.port import Resource
 from app.providers.registry import ProviderConfig
-from infra.sandbox.behavior import Behavior, Control, Magic
+from infra.sandbox import courier
+from infra.sandbox.behavior import Behavior, Control, Magic, Name
+from infra.sandbox.courier import Courier
 from infra.sandbox.effects import RESOURCES, Effects
 from infra.sandbox.endpoint import Endpoint
 from infra.sandbox.http import Reply, Request, Response
@@ -43,6 +48,11 @@ class Service:
         self._providers = {_path(config): config for config in configs}
         self._tokens = {_path(config): f"Bearer {config.token}".encode() for config in configs}
         magic = Magic()
+        self._couriers = {
+            name: Courier(name, caller.keys[0])
+            for name, caller in callers.callers(configs).items()
+            if caller.reporter is Reporter.PARTNER and caller.format.name == courier.FORMAT
+        }
         self._endpoints = {
             (_path(config), resource.value): Endpoint(
                 config,
@@ -50,6 +60,7 @@ class Service:
                 Effects(ledger, config.name, resource, clock, tombstones=config.tombstones),
                 self._controls[config.name],
                 magic,
+                self._couriers.get(config.name) if resource is Resource.DISPATCHES else None,
             )
             for config in configs
             for resource in RESOURCES[config.kind]
@@ -113,7 +124,10 @@ class Service:
         if control is None:
             return _reason(404, "no such provider")
         if request.method == "PUT":
-            control.tell(_READ_BEHAVIOR.decode(request.body))
+            wanted = _READ_BEHAVIOR.decode(request.body)
+            if wanted.behavior is Name.DELIVER and not (wanted.to and provider in self._couriers):
+                return _reason(400, "deliver needs `to`, and a partner with callbacks in the format uoop")
+            control.tell(wanted)
         elif request.method == "DELETE":
             control.tell(None)
         return Response(200, _ENCODE(control.told))

@@ -317,8 +317,21 @@ def deliver_again(times: int, *, latest_s: float, seconds: float = 5.0) -> Actio
     return inject
 
 
+def poison_event(stack: Stack) -> None:
+    """Let an order have an event that no sink can be given, and wait until it is put aside."""
+    event = stack.sql(
+        "WITH chosen AS (SELECT id FROM uoop_orders WHERE status = 'CONFIRMED' LIMIT 1 FOR UPDATE), "
+        "changed AS (UPDATE uoop_orders o SET version = o.version + 1 FROM chosen WHERE o.id = chosen.id "
+        "RETURNING o.id, o.tenant_id, o.version) "
+        "INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data) "
+        "SELECT tenant_id, id, version, 'order.rerouted', CAST(%s AS json) FROM changed RETURNING id",
+        r'{"status": "\ud800"}',
+    )[0][0]
+    awaited(lambda: stack.sql("SELECT pos FROM dead_letters WHERE id = %s", event), "a dead letter")
+
+
 def break_connections(to: str, mode: Mode, seconds: float) -> Action:
-    """Let the proxy before Postgres, Redis or the sandbox break connections, for a while."""
+    """Let a proxy break connections, for a while."""
 
     def inject(stack: Stack) -> None:
         stack.proxies[to].switch(mode)

@@ -41,7 +41,7 @@ class Place(Enum):
     """What the platform runs on."""
 
     PLAIN = auto()
-    PROXIED = auto()  # Postgres, Redis and the sandbox each behind a proxy
+    PROXIED = auto()  # Postgres, Redis, its role as a sink of events, and the sandbox each behind a proxy
     SMALL_DISK = auto()  # Postgres' data on a disk of its own, in a mount namespace of its own
 
 
@@ -217,6 +217,7 @@ def _behind_proxies(given: Settings) -> Iterator[Stack]:
     proxies = {
         "postgres": Proxy(servers[0].port),
         "redis": Proxy(servers[1].port),
+        "sink": Proxy(servers[1].port),
         "sandbox": Proxy(sandbox_port),
     }
     try:
@@ -224,14 +225,18 @@ def _behind_proxies(given: Settings) -> Iterator[Stack]:
         embedded_redis.wait_ready(servers[1].url, 60)
         providers = given.home / "proxied.json"
         write_providers(given.with_values(sandbox_port=proxies["sandbox"].port, providers=providers))
+        events_url = given.with_values(redis_url=servers[1].url).events_url.get_secret_value()
         proxied = given.with_values(
             providers=providers,
             sandbox_port=sandbox_port,
             database_url=servers[0].url.replace(f":{servers[0].port}/", f":{proxies['postgres'].port}/"),
             redis_url=servers[1].url.replace(f":{servers[1].port}", f":{proxies['redis'].port}"),
+            events_url=events_url.replace(f":{servers[1].port}", f":{proxies['sink'].port}"),
         )
         Stack(proxied, proxied).up()
-        direct = running.connected(proxied).with_values(database_url=servers[0].url, redis_url=servers[1].url)
+        direct = running.connected(proxied).with_values(
+            database_url=servers[0].url, redis_url=servers[1].url, events_url=events_url
+        )
         yield Stack(direct, proxied, proxies)
     finally:
         running.down(given)

@@ -25,6 +25,33 @@ def parked(stack: Stack, summary: Summary) -> str | None:
     return f"{len(without)} parked without their step or its reason" if without else None
 
 
+def _behind(stack: Stack) -> int:
+    """Sinks that lack something of the log."""
+    return int(stack.sql("SELECT count(*) FROM sinks s, outbox_sequencer q WHERE s.pos < q.pos")[0][0])
+
+
+def withheld(stack: Stack, _summary: Summary) -> str | None:
+    """In the refused event's place stands that it was withheld, and nothing else is missing."""
+    dead, behind = stack.sql("SELECT count(*) FROM dead_letters")[0][0], _behind(stack)
+    return None if (dead, behind) == (1, 0) else f"{dead} put aside, {behind} sinks behind"
+
+
+def told_late(seconds: float) -> Callable[[Stack, Summary], str | None]:
+    """Events have waited for the sink, and none waits any more."""
+
+    def shown(stack: Stack, _summary: Summary) -> str | None:
+        ((waited_s,),) = stack.sql(
+            "SELECT coalesce(extract(epoch FROM max(d.delivered_at - l.at)), 0)::float FROM deliveries d "
+            "JOIN outbox_log l ON l.pos = d.first_pos WHERE d.delivered_at > now() - interval '30 s'"
+        )
+        behind = _behind(stack)
+        return (
+            None if waited_s >= seconds and not behind else f"waited {waited_s:.1f} s, {behind} sinks behind"
+        )
+
+    return shown
+
+
 def came_to_rest(harm: Harm, code: str) -> Callable[[Stack, Summary], str | None]:
     """The poison order stands parked for that reason; that the others got through, every fault shows."""
 
@@ -149,6 +176,21 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="messages reordered", inject=do.reorder),
     Fault(name="two carriers for one cohort", inject=do.carry_twice),
     Fault(name="garbage, oversize, unknown tasks", inject=do.push_garbage),
+    # sinks of events
+    *(
+        Fault(
+            name=f"sink {name} {seconds} s",
+            inject=do.break_connections("sink", mode, seconds),
+            shown=told_late(at_least_s),
+            place=Place.PROXIED,
+        )
+        for name, mode, seconds, at_least_s in (
+            ("down", Mode.RESET, 60, 50),
+            ("silent", Mode.HALF_OPEN, 20, 10),
+            ("slow", Mode.SLOW, 20, 0.1),
+        )
+    ),
+    Fault(name="an event that no sink can take", inject=do.poison_event, shown=withheld),
     # two at once
     Fault(name="two beats", inject=do.beat_beside),
     Fault(name="claims, sweeps, relays race", inject=do.look_for_work_together),

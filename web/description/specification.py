@@ -12,6 +12,7 @@ from app.runs.allowed import Act
 from app.runs.pauses import Kind
 from web import (
     batches,
+    callbacks,
     deliveries,
     delivery_instructions,
     differences,
@@ -25,6 +26,7 @@ from web import (
     webhooks,
 )
 from web.description import batches as described_batches
+from web.description import callbacks as described_callbacks
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
 
@@ -57,6 +59,13 @@ class KindName(BaseConverter):
     part_isolating = True
 
 
+class PartnerName(BaseConverter):
+    """A provider's name; anything else is no such path."""
+
+    regex = "[a-z][a-z0-9-]{0,31}"
+    part_isolating = True
+
+
 class DescribedApi(Api):  # type: ignore[misc] # flask-smorest ships no types
     """flask-smorest without its own form of errors."""
 
@@ -68,6 +77,7 @@ def api(app: Flask) -> Api:
     app.url_map.converters["tracking"] = TrackingId
     app.url_map.converters["act"] = ActName
     app.url_map.converters["kind"] = KindName
+    app.url_map.converters["partner"] = PartnerName
     app.config.update(API_TITLE="UOOP", API_VERSION=VERSION, OPENAPI_VERSION="3.1.0")
     described = DescribedApi(
         app, spec_kwargs={"info": _info(), "servers": [{"url": "/", "description": "This server"}]}
@@ -77,6 +87,9 @@ def api(app: Flask) -> Api:
     )
     described.register_converter(ActName, lambda _: {"type": "string", "enum": list(Act)})
     described.register_converter(KindName, lambda _: {"type": "string", "enum": list(Kind)})
+    described.register_converter(
+        PartnerName, lambda _: {"type": "string", "pattern": f"^{PartnerName.regex}$"}
+    )
     components = described.spec.components
     for name, schema in _schemas().items():
         components.schema(name, schema)
@@ -90,6 +103,7 @@ def api(app: Flask) -> Api:
             "description": "Your API key, or a JWT of the issuer that the platform trusts.",
         },
     )
+    components.security_scheme("PartnerSignature", described_callbacks.SIGNATURE)
     return described
 
 
@@ -125,6 +139,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *delivery_instructions.SCHEMAS,
             *webhooks.SCHEMAS,
             *webhook_instructions.SCHEMAS,
+            *callbacks.SCHEMAS,
             *health.SCHEMAS,
             *batches.SCHEMAS,
             Problem,

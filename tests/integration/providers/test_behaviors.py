@@ -210,3 +210,14 @@ def test_it_ends_when_asked(sandbox: SandboxProcess) -> None:
     assert sandbox.reap() == 0
 
     sandbox.start()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"to": "http://127.0.0.1:1"}, {}, {"to": "ftp://there:21"}],
+    ids=["without callbacks", "to nobody", "to where nobody is told"],
+)
+def test_deliver_needs_callbacks_and_an_address(sandbox: SandboxProcess, told: dict[str, str]) -> None:
+    status, _ = sandbox.ask("PUT", "/_control/swift", {"behavior": "deliver", **told})
+
+    assert status == 400

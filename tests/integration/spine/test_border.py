@@ -5,6 +5,7 @@ A route with an identifier answers a stranger as it answers anybody who asks for
 """
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
 from world import QuietDoorbell, World
 
+from app.callbacks.callers import Caller
+from app.callbacks.formats import FORMATS
+from app.callbacks.service import Callbacks, Received
+from app.callbacks.signature import Signed, sign
+from app.deliveries.model import Reporter
 from app.tenants import keys, service
 from infra import front_door
 from infra.settings import Settings
@@ -41,7 +47,7 @@ class Unasked:
 
 
 def operations() -> Iterator[Operation]:
-    """Every operation that needs a token."""
+    """Every operation that needs a token, or a partner's signature."""
     described = create_app(cast(Services, Unasked())).test_client().get("/openapi.json").json
     assert described
     for path, item in described["paths"].items():
@@ -64,10 +70,13 @@ ALL = sorted(operations(), key=name)
 FOR_ALL_TENANTS = {
     f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")
 }  # scope admin
+OF_PARTNERS = {"POST /v1/partners/{partner}/callbacks"}  # signed; below
 TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary", "GET /v1/webhooks"}
-WITH_ID = [each for each in ALL if "{" in each[1] and name(each) not in FOR_ALL_TENANTS]
+WITH_ID = [each for each in ALL if "{" in each[1] and name(each) not in FOR_ALL_TENANTS | OF_PARTNERS]
 LISTS = [each for each in ALL if "{" not in each[1] and each[0] == "GET"]
-OTHERS = {name(each) for each in ALL if each not in WITH_ID and each not in LISTS} - FOR_ALL_TENANTS
+OTHERS = (
+    {name(each) for each in ALL if each not in WITH_ID and each not in LISTS} - FOR_ALL_TENANTS - OF_PARTNERS
+)
 
 
 @dataclass
@@ -124,9 +133,14 @@ def sent(operation: dict[str, Any], token: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def client_of_the_api(shared_engine: Engine, servers_home: Path, redis_url: str) -> FlaskClient:
+def client_of_the_api(
+    shared_engine: Engine, servers_home: Path, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> FlaskClient:
+    providers = tmp_path_factory.mktemp("declared") / "providers.json"
+    payment = {"name": "benefit", "kind": "payment", "url": "http://pay.example", "bulk": True, "token": "t"}
+    providers.write_text(json.dumps({"providers": [payment]}))
     url = shared_engine.url.render_as_string(hide_password=False)
-    settings = Settings(home=servers_home, database_url=url, redis_url=redis_url)  # type: ignore[arg-type]
+    settings = Settings(home=servers_home, database_url=url, redis_url=redis_url, providers=providers)  # type: ignore[arg-type]
     bell = QuietDoorbell()
     services = front_door.services(settings, front_door.group_commit(settings, bell), bell)
     return create_app(services).test_client()
@@ -215,6 +229,33 @@ def test_no_report_of_a_strangers_order_is_settled(door: Door, world: World) -> 
 
     assert answer.status_code == 200
     assert world.one("SELECT state FROM delivery_reports") == "p"
+
+
+def test_the_signed_routes_are_those_of_partners() -> None:
+    assert {name(each) for each in ALL if each[2]["security"] != [{"ApiKey": []}]} == OF_PARTNERS
+
+
+def test_a_partner_is_not_told_whether_there_is_such_an_order(world: World, door: Door) -> None:
+    caller = Caller(Reporter.PARTNER, FORMATS["uoop"], (b"k" * 32,))
+    callbacks = Callbacks(world.db, QuietDoorbell(), lambda: {"swift": caller})
+    at = str(int(time.time()))
+
+    def told(order: str) -> Received:
+        event = {"id": f"e-{order}", "order": order, "state": "DELIVERED", "at": "2026-11-23T09:41:12Z"}
+        body = json.dumps({"events": [event]}).encode()
+        return callbacks.take("swift", Signed("m", at, sign(b"k" * 32, "m", at, body), body))
+
+    assert told(door.order_id) == told(NEVER_WAS["order_id"])
+
+
+def test_what_has_no_callbacks_is_as_what_is_no_provider(
+    world: World, client_of_the_api: FlaskClient
+) -> None:
+    silent, never = (
+        client_of_the_api.post(f"/v1/partners/{name}/callbacks", json={}) for name in ("benefit", "never-was")
+    )
+
+    assert (silent.status_code, told(silent)) == (404, told(never))
 
 
 def test_what_else_there_is_stands_below() -> None:

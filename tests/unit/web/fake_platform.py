@@ -8,6 +8,9 @@ from fake_desk import Desk, Switchboard
 from fake_differences import Differences
 from fake_webhook_desk import WebhookDesk
 
+from app.callbacks.service import Received
+from app.callbacks.signature import Signed
+from app.errors import UoopError
 from app.limits.service import RateLimited
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import (
@@ -57,6 +60,20 @@ SUMMARY = OrderSummary(
 )
 
 
+class Messages:
+    """What partners have told; refuses it when it was told to."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, Signed]] = []
+        self.fails: UoopError | None = None
+
+    def take(self, partner: str, message: Signed) -> Received:
+        self.taken.append((partner, message))
+        if self.fails:
+            raise self.fails
+        return Received(reports=1, new=1)
+
+
 class Platform:
     """Keeps what it was given; answers what it was told to."""
 
@@ -84,6 +101,7 @@ class Platform:
         self.switchboard = Switchboard()
         self.webhooks = WebhookDesk()
         self.delivery_desk = DeliveryDesk()
+        self.messages = Messages()
 
     def recognise(self, token: str) -> Principal | None:
         return self.tokens.get(token) if self.remembers else None
@@ -148,4 +166,5 @@ class Platform:
             pauses=self.switchboard,
             webhooks=self.webhooks,
             deliveries=self.delivery_desk,
+            callbacks=self.messages,
         )
