@@ -17,9 +17,11 @@ from app.orders.views import OrderFilter, OrderPage, OrderView, Position, Timeli
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.settlement.desk import DifferenceDesk
+from infra.changes import Watcher
 from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
+from infra.status_cache import StatusCache
 from infra.wiring import doorbell, partner_names, redis_client
 from sagas.all import SAGAS
 from sagas.delivery_desk import DeliveryDesk
@@ -32,6 +34,7 @@ from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.limits import Limits
 from web.services import Services
+from web.tracking import Tracking
 
 
 class Reading:
@@ -93,10 +96,14 @@ def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
 
 
 def limits(settings: Settings) -> Limits:
-    """The rates of these settings, kept together by the API processes; a Redis that is slow is as good as away."""
-    client = redis_client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
-    limiter = Limiter(client, share=1 / settings.api_workers)
+    """The rates of these settings, kept together by the API processes."""
+    limiter = Limiter(_quick_cache(settings), share=1 / settings.api_workers)
     return Limits(limiter, settings.key_rate_per_s, settings.tenant_rate_per_s)
+
+
+def _quick_cache(settings: Settings) -> "redis.Redis":
+    """For what is asked by every request: a Redis that is slow is as good as away."""
+    return redis_client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
 
 
 def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Services:
@@ -114,6 +121,8 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         identity=identity(settings, db),
         accept=commit.submit,
         order=reading.order,
+        track=Tracking(reading.order, StatusCache(_quick_cache(settings))).find,
+        changes=Watcher(clients["redis-cache"], db),
         list_orders=reading.page,
         timeline=reading.timeline,
         readiness=partial(readiness, db, clients),

@@ -25,6 +25,7 @@ from app.fleet import service as fleet
 from app.fleet.provider import OwnFleet
 from app.optimization.model import OWN_FLEET, Partner
 from app.outbox import dead_letters, sequencer
+from app.outbox.model import Event
 from app.outbox.port import Sink
 from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import Relay
@@ -35,6 +36,7 @@ from app.runs import executions
 from app.settlement.service import Settlement
 from infra import metrics
 from infra.settings import Settings
+from infra.status_cache import Announcer
 from sagas import deliveries
 from sagas.all import SAGAS
 from sagas.backends.celery import CeleryCarrier
@@ -109,13 +111,14 @@ def services(settings: Settings, app: Celery) -> Services:
     holder = f"{socket.gethostname()}:{os.getpid()}"
     ports = _ports(settings, db, ledger, bell)
     used = sinks(settings)
+    announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
     return Services(
         engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
         relays=Relays(
             [
-                Relay(db, sink, holder=holder, observe=partial(metrics.observe_delivery, sink.name))
+                Relay(db, sink, holder=holder, observe=partial(_delivered, sink.name, announcer))
                 for sink in used
             ]
         ),
@@ -205,6 +208,13 @@ def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell
         slot_capacity=settings.slot_capacity,
         silence_s={config.name: config.silence_s for config in configs if config.reports},
     )
+
+
+def _delivered(sink: str, announcer: Announcer, events: Sequence[Event]) -> None:
+    """What is done once a sink has taken events for the first time."""
+    metrics.observe_delivery(sink, events)
+    if sink == RedisStream.name:  # the sink that is always there
+        announcer.announce(events)
 
 
 def _sequence(db: Database) -> int:

@@ -7,7 +7,7 @@ from app.orders import document
 from app.orders.model import NewOrder, OrderNotFound
 from app.runs.allowed import Act
 from sagas.operations import Instruction
-from web import authentication, queries, representations, submissions
+from web import authentication, following, queries, representations, submissions
 from web.authentication import ORDERS_READ, ORDERS_WRITE
 from web.description import operations
 from web.queries import SubmitQuery
@@ -48,10 +48,11 @@ def blueprint(services: Services) -> Blueprint:
     @operations.ORDER
     def tracking(order_id: str) -> Response:
         principal = authentication.caller(services, ORDERS_READ)
-        view = services.order(principal.tenant_id, order_id)
-        if view is None:
+        found = services.track(principal.tenant_id, order_id, 0)
+        if found is None:
             raise OrderNotFound()
-        return representations.order(view)
+        status, fields, body = following.told(found, request.environ.get("HTTP_IF_NONE_MATCH"))
+        return Response(body, status, fields)
 
     @orders.route("/<tracking:order_id>/cancel", methods=["POST"])
     @operations.CANCEL

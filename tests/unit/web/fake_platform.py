@@ -18,7 +18,8 @@ from app.orders.views import (
     StepView,
     TimelineEntry,
 )
-from web.services import Principal, Services
+from web.services import Listener, Principal, Services
+from web.tracking import Rank, Tracking
 
 TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
 OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
@@ -55,6 +56,33 @@ SUMMARY = OrderSummary(
 )
 
 
+class NothingKept:
+    """A status cache that has lost all."""
+
+    def get(self, tenant_id: str, order_id: str) -> bytes | None:
+        return None
+
+    def put(self, tenant_id: str, order_id: str, told: bytes, *, rank: Rank, for_ms: int) -> None:
+        return None
+
+
+class Changes:
+    """Tells of changes when a test says so."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+
+    def follow(self, listener: Listener) -> None:
+        self.listeners.append(listener)
+
+    def tell(self, version: int) -> None:
+        for listener in self.listeners:
+            listener.tell({ORDER_ID: version})
+
+    def watched(self) -> list[str]:
+        return [order_id for listener in self.listeners for order_id in listener.watched()]
+
+
 class Platform:
     """Keeps what it was given; answers what it was told to."""
 
@@ -80,6 +108,7 @@ class Platform:
         self.differences = Differences()
         self.switchboard = Switchboard()
         self.delivery_desk = DeliveryDesk()
+        self.changes = Changes()
 
     def recognise(self, token: str) -> Principal | None:
         return self.tokens.get(token) if self.remembers else None
@@ -132,6 +161,8 @@ class Platform:
             identity=self,
             accept=self.accept,
             order=self.order,
+            track=Tracking(self.order, NothingKept()).find,
+            changes=self.changes,
             list_orders=self.list_orders,
             timeline=self.timeline,
             readiness=lambda: self.dependencies,
