@@ -14,6 +14,8 @@ from app.orders import queries
 from app.orders.accept import StartWith
 from app.orders.group_commit import GroupCommit
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
+from app.outbox import queries as outbox
+from app.outbox.model import Event
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.settlement.desk import DifferenceDesk
@@ -50,6 +52,9 @@ class Reading:
 
     def page(self, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int) -> OrderPage:
         return database.read(self._db, lambda c: queries.page(c, tenant_id, wanted, after, limit))
+
+    def events(self, tenant_id: str, order_id: str, after: int) -> list[Event]:
+        return database.read(self._db, lambda c: outbox.of_order(c, tenant_id, order_id, after=after))
 
     def timeline(self, tenant_id: str, order_id: str) -> list[TimelineEntry] | None:
         return database.read(self._db, lambda c: queries.timeline(c, tenant_id, order_id, steps=step_names))
@@ -122,6 +127,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         accept=commit.submit,
         order=reading.order,
         track=Tracking(reading.order, StatusCache(_quick_cache(settings))).find,
+        events=reading.events,
         changes=Watcher(clients["redis-cache"], db),
         list_orders=reading.page,
         timeline=reading.timeline,

@@ -17,11 +17,13 @@ from a2wsgi import WSGIMiddleware
 from flask import Flask
 
 from app import errors
+from app.limits.service import RateLimited
 from app.orders import document
 from app.orders.group_commit import Tell, Told, tell_futures
 from app.orders.model import Accepted, NewOrder
 from web import (
     authentication,
+    event_streams,
     hot_reading,
     observation,
     preferences,
@@ -29,8 +31,8 @@ from web import (
     representations,
     submissions,
 )
-from web.authentication import ORDERS_READ, ORDERS_WRITE
-from web.hot_reading import HotReading
+from web.authentication import EVENTS_READ, ORDERS_READ, ORDERS_WRITE
+from web.hot_reading import HotReading, NoPlace
 from web.services import Principal, Services
 
 Message = MutableMapping[str, Any]
@@ -67,7 +69,7 @@ class HotLane:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         is_known = scope["type"] == "http" and not scope.get("query_string")
-        answer, scopes = self._lane(scope) if is_known else (None, "")
+        answer, scopes = self._lane(scope) if is_known else (None, ())
         headers = _once(scope["headers"]) if answer else None
         caller = self._caller(headers, scopes) if headers else None
         if answer and headers is not None and caller is not None:
@@ -75,25 +77,27 @@ class HotLane:
         else:
             await self._hand_over(scope, receive, send)
 
-    def _lane(self, scope: Message) -> tuple[Answer | None, str]:
-        """Who answers such a request here, and the scope it needs."""
+    def _lane(self, scope: Message) -> tuple[Answer | None, tuple[str, ...]]:
+        """Who answers such a request here, and the scopes of which it needs one."""
         if scope["method"] == "POST" and scope["path"] == PATH:
-            return self._submit, ORDERS_WRITE
+            return self._submit, (ORDERS_WRITE,)
         if scope["method"] == "GET" and hot_reading.ORDER.fullmatch(scope["path"]):
-            return self._tell_order, ORDERS_READ
-        return None, ""
+            return self._tell_order, (ORDERS_READ,)
+        if scope["method"] == "GET" and hot_reading.EVENTS.fullmatch(scope["path"]):
+            return self._stream, (EVENTS_READ, ORDERS_READ)
+        return None, ()
 
     async def _hand_over(self, scope: Message, receive: Receive, send: Send) -> None:
         await self._rest(_with_ascii_query(scope), _as_coroutine(receive), send)
 
-    def _caller(self, headers: Headers, scope: str) -> Principal | None:
+    def _caller(self, headers: Headers, scopes: tuple[str, ...]) -> Principal | None:
         """Who may do this and is known from memory; for all others Flask is asked."""
         try:
             token = authentication.token(_text(headers, b"authorization"))
             caller = self._services.identity.recognise(token)
         except errors.UoopError:
             return None
-        return caller if caller and scope in caller.scopes else None
+        return caller if caller and not caller.scopes.isdisjoint(scopes) else None
 
     async def _tell_order(
         self, scope: Message, receive: Receive, send: Send, headers: Headers, caller: Principal
@@ -102,9 +106,7 @@ class HotLane:
         try:
             limits = await self._count(caller)
         except errors.UoopError as refusal:
-            told = problems.told(refusal, path, _text(headers, b"traceparent") or "")
-            await _send(send, told, _OTHER_FIXED_HEADERS)
-            observation.count("GET", hot_reading.ROUTE, told[0], perf_counter() - started)
+            await _refuse(send, refusal, headers, path, hot_reading.ROUTE, started)
             return
         order_id, known = path.rpartition("/")[2], _text(headers, b"if-none-match")
         wait_s = preferences.wait_s(_text(headers, b"prefer"))
@@ -120,6 +122,40 @@ class HotLane:
         await _send(send, (status, [*own, *limits], body), _TOLD_FIXED_HEADERS)
         observation.count("GET", hot_reading.ROUTE, status, perf_counter() - started - waited_s)
 
+    async def _stream(
+        self, scope: Message, receive: Receive, send: Send, headers: Headers, caller: Principal
+    ) -> None:
+        started, path, begun = perf_counter(), scope["path"], False
+        limits: list[tuple[str, str]] = []
+
+        async def write(block: bytes) -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                own = [(name.lower().encode(), value.encode()) for name, value in limits]
+                fields = [(b"content-type", event_streams.MEDIA_TYPE.encode()), *own, *_OTHER_FIXED_HEADERS]
+                await send({"type": "http.response.start", "status": 200, "headers": fields})
+                observation.count("GET", hot_reading.EVENTS_ROUTE, 200, perf_counter() - started)
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+
+        try:
+            limits = await self._count(caller)
+            async with _leaving(receive) as gone:
+                await self._reading.events(
+                    caller, path.split("/")[3], _text(headers, b"last-event-id"), write, gone
+                )
+        except (RateLimited, NoPlace) as refusal:
+            refusal.data.setdefault("fields", limits)
+            await _refuse(send, refusal, headers, path, hot_reading.EVENTS_ROUTE, started)
+            return
+        except (errors.UoopError, TimeoutError):
+            pass  # a stream that has begun ends, and its client comes again; else Flask tells what is wrong
+        if begun:
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            self._services.limits.give_back(caller)  # Flask counts it again
+            await self._hand_over(scope, _replaying(b""), send)
+
     async def _submit(
         self, scope: Message, receive: Receive, send: Send, headers: Headers, caller: Principal
     ) -> None:
@@ -127,9 +163,7 @@ class HotLane:
         try:
             limits = await self._admit(caller)
         except errors.UoopError as refusal:
-            told = problems.told(refusal, PATH, _text(headers, b"traceparent") or "")
-            await _send(send, told, _OTHER_FIXED_HEADERS)
-            observation.count("POST", PATH, told[0], perf_counter() - started)
+            await _refuse(send, refusal, headers, PATH, PATH, started, method="POST")
             return
         body = await _read(receive)
         new = self._read_order(headers, caller, body) if len(body) <= submissions.BODY_LIMIT_BYTES else None
@@ -199,6 +233,20 @@ async def _send(
     length = [] if status == NOT_MODIFIED else [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": [*own, *length, *fixed]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(
+    send: Send,
+    refusal: errors.UoopError,
+    headers: Headers,
+    path: str,
+    route: str,
+    started: float,
+    method: str = "GET",
+) -> None:
+    told = problems.told(refusal, path, _text(headers, b"traceparent") or "")
+    await _send(send, told, _OTHER_FIXED_HEADERS)
+    observation.count(method, route, told[0], perf_counter() - started)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
+from app.outbox.model import Event
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
 from app.settlement.views import (
     ActedOn,
@@ -175,6 +176,7 @@ class Services:
                                    ExternalIdTaken, Unavailable
     order(tenant_id, order_id)     as Postgres has it, None when the tenant has no such order
     track(tenant_id, order_id, at_least)  the same as it is told, as `web.tracking.Tracking.find` says
+    events(tenant_id, order_id, after)  the order's events behind that sequence, none for another tenant's order
     changes                        tells which orders have changed
     list_orders(tenant_id, filter, after, limit)  newest first, those after the position `after`
     timeline(tenant_id, order_id)  oldest first, None when the tenant has no such order
@@ -194,6 +196,7 @@ class Services:
     accept: Callable[[NewOrder], Future[Accepted]]
     order: Callable[[str, str], OrderView | None]
     track: Callable[[str, str, int], Tracked | None]
+    events: Callable[[str, str, int], list[Event]]
     changes: Changes
     list_orders: Callable[[str, OrderFilter, Position | None, int], OrderPage]
     timeline: Callable[[str, str], list[TimelineEntry] | None]

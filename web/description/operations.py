@@ -63,6 +63,13 @@ PREFER = {
     "schema": {"type": "string", "maxLength": 1000},
     "example": "wait=30",
 }
+LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "description": "The id of the last event that you have.",
+    "schema": _TEXT,
+    "example": "1",
+}
 
 IF_MATCH = {
     "in": "header",
@@ -230,6 +237,28 @@ CANCEL = Blueprint.doc(
             "precondition-failed",
             *READING,
         ),
+    },
+)
+EVENTS = Blueprint.doc(
+    operationId="streamEvents",
+    summary="Follow an order's events",
+    description="Server-Sent Events: the order's events so far, then each as it happens; `id` is the event's "
+    "sequence, `event` its type, `data` a CloudEvent. The stream ends some seconds after the order's last status, "
+    "after a quarter of an hour, and at once where nobody can wait: a client comes again with Last-Event-ID. Needs "
+    "the scope events:read or orders:read.",
+    security=[{"ApiKey": []}],
+    parameters=[LAST_EVENT_ID],
+    responses={
+        "200": {
+            "description": "The stream.",
+            "headers": _headers(_LIMITS),
+            "content": {"text/event-stream": {"schema": _TEXT, "example": examples.STREAM}},
+        },
+        "204": {
+            "description": "You have all, and nothing more is to come.",
+            "headers": _headers(_LIMITS),
+        },
+        **problems_of("order-not-found", "no-such-path", *READING),
     },
 )
 TIMELINE = Blueprint.doc(

@@ -232,3 +232,24 @@ def test_the_versions_that_are_announced_are_those_of_the_orders(world: World) -
     told = view(world, order)
     assert told
     assert log[-1].sequence == told.version
+
+
+def test_the_events_of_an_order_are_found_in_the_log(world: World) -> None:
+    mine, another = world.accept(2)
+    world.settle()
+    with world.db.begin() as connection:
+        sequencer.sequence(connection)
+
+    with world.db.begin() as connection:
+        told = [
+            events.of_order(connection, tenant, order, after=after)
+            for tenant, order, after in (
+                ("default", mine, 0),
+                ("default", mine, 1),
+                ("another", mine, 0),
+                ("default", another, 2),
+            )
+        ]
+
+    assert [[event.sequence for event in found] for found in told] == [[1, 2], [2], [], []]
+    assert {event.order_id for event in told[0]} == {mine}

@@ -18,6 +18,7 @@ from app.orders.views import (
     StepView,
     TimelineEntry,
 )
+from app.outbox.model import Event
 from web.services import Listener, Principal, Services
 from web.tracking import Rank, Tracking
 
@@ -109,6 +110,7 @@ class Platform:
         self.switchboard = Switchboard()
         self.delivery_desk = DeliveryDesk()
         self.changes = Changes()
+        self.log: list[Event] = []
 
     def recognise(self, token: str) -> Principal | None:
         return self.tokens.get(token) if self.remembers else None
@@ -156,12 +158,17 @@ class Platform:
     def timeline(self, tenant_id: str, order_id: str) -> list[TimelineEntry] | None:
         return self.entries if (tenant_id, order_id) == ("t1", ORDER_ID) else None
 
+    def events(self, tenant_id: str, order_id: str, after: int) -> list[Event]:
+        mine = (tenant_id, order_id) == ("t1", ORDER_ID)
+        return [event for event in self.log if mine and event.sequence > after]
+
     def services(self) -> Services:
         return Services(
             identity=self,
             accept=self.accept,
             order=self.order,
             track=Tracking(self.order, NothingKept()).find,
+            events=self.events,
             changes=self.changes,
             list_orders=self.list_orders,
             timeline=self.timeline,

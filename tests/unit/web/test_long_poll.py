@@ -50,7 +50,9 @@ class Asked:
         return b"".join(message.get("body", b"") for message in self.sent[1:])
 
 
-def ask(lane: HotLane, **headers: str) -> "tuple[Asked, asyncio.Task[None]]":
+def ask(
+    lane: HotLane, path: str = f"/v1/orders/{ORDER_ID}", **headers: str
+) -> "tuple[Asked, asyncio.Task[None]]":
     asked = Asked()
     given = {"authorization": f"Bearer {TOKEN}"} | {
         name.replace("_", "-"): value for name, value in headers.items()
@@ -58,7 +60,7 @@ def ask(lane: HotLane, **headers: str) -> "tuple[Asked, asyncio.Task[None]]":
     scope = {
         "type": "http",
         "method": "GET",
-        "path": f"/v1/orders/{ORDER_ID}",
+        "path": path,
         "query_string": b"",
         "http_version": "1.1",
         "headers": [(name.encode(), value.encode()) for name, value in given.items()],
