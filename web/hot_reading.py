@@ -19,6 +19,7 @@ EVENTS = re.compile(ORDER.pattern + "/events")
 ROUTE = "/v1/orders/<tracking:order_id>"
 EVENTS_ROUTE = ROUTE + "/events"
 FULL_AGAIN_S = 5
+NOT_MODIFIED = 304
 
 
 class NoPlace(errors.Unavailable):
@@ -125,14 +126,19 @@ class HotReading:
             began = perf_counter()
             if waiter is None:
                 return _turned_away(following.told(found, if_none_match)) if found else None, 0.0
-            if found and following.is_worth_waiting(found, if_none_match):
+            waits = found is not None and following.is_worth_waiting(found, if_none_match)
+            if found and waits:
                 await waiter.beyond(found.version, wait_s - (began - started), gone)
                 if not gone.done():
                     found = await self._find(caller, order_id, waiter.told)
         if found is None:
             return None, 0.0
         status, fields, body = following.told(found, if_none_match)
-        return (status, [*fields, *preferences.applied(wait_s)], body), perf_counter() - began
+        if (
+            waits or status != NOT_MODIFIED
+        ):  # nothing more comes of an order that has ended: its client need not wait
+            fields += preferences.applied(wait_s)
+        return (status, fields, body), perf_counter() - began
 
     async def _find(self, caller: Principal, order_id: str, at_least: int) -> Tracked | None:
         loop = asyncio.get_running_loop()

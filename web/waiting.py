@@ -16,22 +16,23 @@ WAITING = Gauge(
 class Waiter:
     """One client and its order."""
 
-    __slots__ = ("_loop", "_woken", "told")
+    __slots__ = ("_known", "_loop", "_woken", "told")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._woken: asyncio.Future[None] | None = None
+        self._known = 0
         self.told = 0
         """The highest version heard of since the client came in."""
 
     def wake(self, version: int) -> None:
         self.told = max(self.told, version)
-        if self._woken and not self._woken.done():
+        if version > self._known and self._woken and not self._woken.done():
             self._woken.set_result(None)
 
     async def beyond(self, version: int, within_s: float, gone: "asyncio.Future[None]") -> bool:
         """Wait until the order is told to be beyond a version; False when time is over or the client is gone."""
-        end = self._loop.time() + within_s
+        end, self._known = self._loop.time() + within_s, version
         while self.told <= version:
             left_s = end - self._loop.time()
             if left_s <= 0 or gone.done():
