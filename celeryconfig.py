@@ -23,6 +23,7 @@ task_routes = {
     names.MAINTAIN: {"queue": names.CONTROL},
     names.SETTLE: {"queue": names.CONTROL},
     names.RELAY: {"queue": names.OUTBOX},
+    names.SEND_WEBHOOKS: {"queue": names.WEBHOOKS},
 }
 
 # Every task is harmless when repeated, so a message is acknowledged after the work.
@@ -63,6 +64,7 @@ beat_schedule = {
     "claim": {"task": names.CLAIM, "schedule": 1.0},
     "sweep": {"task": names.SWEEP, "schedule": 1.0},
     "relay": {"task": names.RELAY, "schedule": 1.0},
+    "send-webhooks": {"task": names.SEND_WEBHOOKS, "schedule": 2.0},
     "apply-reports": {"task": names.APPLY_REPORTS, "schedule": 2.0},
     "watch-deliveries": {"task": names.WATCH_DELIVERIES, "schedule": 15.0},
     "reconcile": {"task": names.RECONCILE, "schedule": 5.0},

@@ -11,6 +11,7 @@ from typing import Protocol
 class Bell(StrEnum):
     CLAIM = "claim"  # runs may be due
     RELAY = "relay"  # events may be waiting
+    WEBHOOKS = "webhooks"  # deliveries to receivers may be due
     REPORTS = "reports"  # reports of deliveries may be waiting
     RECONCILE = "reconcile"  # the capacity ledger has lost its epoch
 

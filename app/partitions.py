@@ -56,6 +56,7 @@ TABLES = (
     Partitioned(table="capacity_holds", retention=A_MONTH, bound=Bound.TIME_ID, options=UPDATED_IN_PLACE),
     Partitioned(table="outbox_log", retention=timedelta(days=7)),
     Partitioned(table="deliveries", retention=timedelta(days=7)),
+    Partitioned(table="webhook_deliveries", retention=timedelta(days=7), options=UPDATED_IN_PLACE),
     Partitioned(table="dead_letters", retention=A_MONTH, days=10),
 )
 

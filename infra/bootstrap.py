@@ -50,6 +50,7 @@ def prepare(settings: Settings) -> None:
                 connection, tenants.DEFAULT_TENANT, name="Default", order_deadline_s=settings.order_deadline_s
             )
             keys.keep(connection, _token(settings), tenants.DEFAULT_TENANT, scopes=keys.ALL_SCOPES)
+        wiring.keyring(settings)  # its key is made before two processes make one each
         wiring.reconcile(engine, Ledger(wiring.redis_client(settings.ledger_url.get_secret_value())))
     finally:
         engine.dispose()

@@ -23,7 +23,10 @@ from sagas.operations import Operations
 from tasks import names
 from tasks.priorities import kept_under
 
-QUEUES = (names.STEPS, names.PARTNER, names.PATIENT, names.OPTIMIZER, names.CONTROL, names.OUTBOX)
+QUEUES = (
+    *(names.STEPS, names.PARTNER, names.PATIENT, names.OPTIMIZER),
+    *(names.CONTROL, names.OUTBOX, names.WEBHOOKS),
+)
 HELD_BACK_EVERY_S = 10.0  # what is parked and paused may be much to count, and moves slowly
 
 _GAUGES = """

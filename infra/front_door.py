@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import database, signing
-from app.doorbell import Doorbell
+from app.doorbell import Bell, Doorbell
 from app.limits.service import Limiter
 from app.orders import queries
 from app.orders.accept import StartWith
@@ -19,12 +19,13 @@ from app.outbox.model import Event
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.settlement.desk import DifferenceDesk
+from app.webhooks.desk import WebhookDesk
 from infra.changes import Watcher
 from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
 from infra.status_cache import StatusCache
-from infra.wiring import doorbell, partner_names, redis_client
+from infra.wiring import doorbell, keyring, partner_names, redis_client, webhooks_allowed
 from sagas.all import SAGAS
 from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
@@ -140,6 +141,12 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
         deliveries=DeliveryDesk(db, bell),
+        webhooks=WebhookDesk(
+            db,
+            keyring(settings),
+            allowed=webhooks_allowed(settings),
+            ring=partial(bell.ring, Bell.WEBHOOKS),
+        ),
     )
 
 

@@ -10,6 +10,8 @@ from app.orders.model import Status
 from app.orders.queries import REASONS
 from app.outbox.model import Event, EventType
 from app.outbox.redis_stream import RedisStream
+from app.webhooks.deliveries import Outcome
+from app.webhooks.model import DisabledReason
 
 DURATION = Histogram(
     "order_processing_duration",
@@ -28,6 +30,14 @@ DELIVERY = Histogram(
 )
 DELIVERED = Counter("events_delivered", "Events that have been published, by type.", ["type"])
 
+WEBHOOK_TRIES = Counter("webhook_tries", "Events posted to webhooks, by what came of it.", ["outcome"])
+WEBHOOK_DELIVERY = Histogram(
+    "webhook_delivery_seconds",
+    "Seconds from the commit of an event to its being taken by a webhook.",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 86_400.0),
+)
+WEBHOOKS_DISABLED = Counter("webhooks_disabled", "Webhooks disabled by the platform, by reason.", ["reason"])
+
 _TERMINAL = {EventType.CONFIRMED, EventType.FAILED, EventType.CANCELLED}
 
 # Zeros from the start: a rate over a series that is not there yet is no rate at all.
@@ -36,6 +46,10 @@ for _status in (Status.CONFIRMED, Status.FAILED, Status.CANCELLED):
     PROCESSED.labels(_status)
 for _code in REASONS:
     ERRORS.labels(_code)
+for _outcome in ("taken", "refused", "unanswered"):
+    WEBHOOK_TRIES.labels(_outcome)
+for _reason in (DisabledReason.GONE, DisabledReason.FAILING):
+    WEBHOOKS_DISABLED.labels(_reason)
 for _cause in Cause:
     DRIFT.labels(_cause)
 
@@ -47,6 +61,14 @@ def observe_delivery(sink: str, events: Sequence[Event]) -> None:
         delivery.observe((now - event.at).total_seconds())
     if sink == RedisStream.name:
         _count(events)
+
+
+def observe_webhook(outcome: Outcome) -> None:
+    """Count a try, and how late the event came where it was taken."""
+    reply = outcome.reply
+    WEBHOOK_TRIES.labels("taken" if reply.taken else "refused" if reply.status else "unanswered").inc()
+    if reply.taken and outcome.of.event:
+        WEBHOOK_DELIVERY.observe((datetime.now(UTC) - outcome.of.event.at).total_seconds())
 
 
 def _count(events: Sequence[Event]) -> None:

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app import errors
 
 PREFIX = "UOOP_"
+SHORTEST_KEY = 32
 REDIS_ROLES = ("broker", "results", "ledger", "cache", "events")  # the position is the role's database number
 
 
@@ -80,6 +81,21 @@ class Settings(BaseSettings):
         default=None, description="Certificates that Kafka's must come from; empty: the system's"
     )
     kafka_region: str = Field(default="", description="AWS region of MSK, for `iam`")
+    webhook_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="What seals the secrets of webhooks in the database: 32 random characters or more; several, by "
+        "commas: the first seals, all open; empty: made once and kept in UOOP_HOME. The same on all hosts",
+    )
+    webhook_allowed: str = Field(
+        default="",
+        description="Receivers for development, `host:port,host:port`: they may be inside and without TLS",
+    )
+    webhook_concurrency: int = Field(
+        default=10, ge=1, le=100, description="Events that one receiver is sent at the same time, at most"
+    )
+    webhook_timeout_s: float = Field(
+        default=15, ge=1, le=20, description="Time that a receiver may take for its answer"
+    )
     providers: Path = Field(
         default=Path("providers.json"),
         description="File naming the providers; by default in UOOP_HOME and written for the sandbox",
@@ -102,6 +118,11 @@ class Settings(BaseSettings):
         default=2, ge=1, description="Processes that wait for providers who were silent before"
     )
     optimizer_processes: int = Field(default=1, ge=1, description="Processes that plan")
+    webhook_processes: int = Field(
+        default=2,
+        ge=1,
+        description="Processes that post to webhooks: one looks for work, others wait for answers",
+    )
     control_processes: int = Field(default=2, ge=1, description="Processes that claim and sweep")
 
     child_memory_mb: int = Field(
@@ -188,6 +209,14 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()
+
+    @field_validator("webhook_key")
+    @classmethod
+    def _long_enough(cls, keys: SecretStr) -> SecretStr:
+        given = keys.get_secret_value()
+        if given and any(len(key) < SHORTEST_KEY for key in given.split(",")):
+            raise ValueError(f"a key has {SHORTEST_KEY} characters or more")
+        return keys
 
     @field_validator("database_url")
     @classmethod

@@ -23,6 +23,7 @@ WORKERS = {  # name -> the queue it consumes, and the setting that says by how m
     "worker-patient": ("patient", "patient_processes"),
     "worker-optimizer": ("optimizer", "optimizer_processes"),
     "worker-control": ("control", "control_processes"),
+    "worker-webhooks": ("webhooks", "webhook_processes"),
     "worker-outbox": ("outbox", None),  # one: order allows no more, and it must not wait for the others' work
 }
 

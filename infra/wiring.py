@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -20,6 +20,7 @@ from app import database, partitions
 from app.capacity import drift
 from app.capacity import service as capacity
 from app.capacity.ledger import Ledger
+from app.doorbell import Bell
 from app.errors import Unavailable
 from app.fleet import service as fleet
 from app.fleet.provider import OwnFleet
@@ -34,7 +35,10 @@ from app.providers import registry
 from app.providers.port import Kind, Provider
 from app.runs import executions
 from app.settlement.service import Settlement
-from infra import metrics
+from app.webhooks.keyring import Keyring
+from app.webhooks.sender import Sender
+from app.webhooks.sink import Webhooks
+from infra import kept, metrics
 from infra.settings import Settings
 from infra.status_cache import Announcer
 from sagas import deliveries
@@ -110,18 +114,14 @@ def services(settings: Settings, app: Celery) -> Services:
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
     holder = f"{socket.gethostname()}:{os.getpid()}"
     ports = _ports(settings, db, ledger, bell)
-    used = sinks(settings)
+    used = sinks(settings, db, bell.ring)
     announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
     return Services(
         engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
-        relays=Relays(
-            [
-                Relay(db, sink, holder=holder, observe=partial(_delivered, sink.name, announcer))
-                for sink in used
-            ]
-        ),
+        relays=Relays([_relay(db, sink, holder, announcer) for sink in used]),
+        send_webhooks=_sender(settings, db, bell).run,
         apply_reports=partial(deliveries.apply_reports, ports),
         watch_deliveries=partial(deliveries.watch_deliveries, ports),
         reconcile=partial(reconcile, db, ledger),
@@ -145,14 +145,53 @@ def settlement(settings: Settings, db: Database) -> Settlement:
     return Settlement(db, BOOKS, sides, holder=f"{socket.gethostname()}:{os.getpid()}")
 
 
-def sinks(settings: Settings) -> list[Sink]:
+def sinks(settings: Settings, db: Database, ring: Callable[[Bell], None]) -> list[Sink]:
     """Where events go; a new sink is one more line."""
-    found: list[Sink] = [RedisStream(redis_client(settings.events_url.get_secret_value()))]
+    found: list[Sink] = [
+        RedisStream(redis_client(settings.events_url.get_secret_value())),
+        Webhooks(db, ring=partial(ring, Bell.WEBHOOKS)),
+    ]
     if settings.kafka_brokers:
         from infra import kafka  # noqa: PLC0415 (a sixth of a second, only where there is Kafka)
 
         found.append(kafka.sink(settings))
     return found
+
+
+def keyring(settings: Settings) -> Keyring:
+    """What seals the secrets of webhooks; made once where none is given."""
+    given = settings.webhook_key.get_secret_value()
+    return Keyring(*given.split(",")) if given else Keyring(kept.secret(settings.home / "webhook-key"))
+
+
+def webhooks_allowed(settings: Settings) -> frozenset[str]:
+    """Receivers that may be inside, for development."""
+    return frozenset(each.strip().lower() for each in settings.webhook_allowed.split(",") if each.strip())
+
+
+def _sender(settings: Settings, db: Database, bell: RedisDoorbell) -> Sender:
+    return Sender(
+        db,
+        keyring(settings),
+        machine=socket.gethostname(),
+        holder=f"{socket.gethostname()}:{os.getpid()}",
+        ring=partial(bell.ring, Bell.WEBHOOKS),
+        allowed=webhooks_allowed(settings),
+        at_once=settings.webhook_concurrency,
+        timeout_s=settings.webhook_timeout_s,
+        observe=metrics.observe_webhook,
+        observe_disabled=lambda reason: metrics.WEBHOOKS_DISABLED.labels(reason).inc(),
+    )
+
+
+def _relay(db: Database, sink: Sink, holder: str, announcer: Announcer) -> Relay:
+    return Relay(
+        db,
+        sink,
+        holder=holder,
+        observe=partial(_delivered, sink.name, announcer),
+        is_wanted=sink.is_wanted if isinstance(sink, Webhooks) else lambda: True,
+    )
 
 
 def worker_died(settings: Settings, pid: int | None) -> None:

@@ -24,6 +24,7 @@ class Services:
 
     :param relays: take every sink a batch further
     :param sequence: moves one batch into the event log, returns its size
+    :param send_webhooks: posts what is due to receivers, for some seconds
     :param reconcile: rebuilds a capacity ledger that was lost
     :param mend_capacity: mends where ledger and truth differ
     :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
@@ -36,6 +37,7 @@ class Services:
     doorbell: RedisDoorbell
     sequence: Callable[[], int]
     relays: Relays
+    send_webhooks: Callable[[], bool]
     apply_reports: Callable[[], tuple[int, bool]]
     watch_deliveries: Callable[[], int]
     reconcile: Callable[[], None]

@@ -11,6 +11,7 @@ from tasks.base import ControlTask, Services
 LINGER_S = 0.25
 PACE_S = 0.1
 RELAY_AT_MOST_S = 5.0
+SENDING_AT_MOST_S = 90  # its own stay, the slowest answer, and a name server that is silent
 REPORTS_AT_MOST_S = 5.0
 
 
@@ -53,6 +54,18 @@ def relay(self: ControlTask, **_: object) -> None:
             return
         time.sleep(PACE_S)
     services.doorbell.ring(Bell.RELAY)
+
+
+@shared_task(
+    name=names.SEND_WEBHOOKS,
+    bind=True,
+    base=ControlTask,
+    soft_time_limit=SENDING_AT_MOST_S,
+    time_limit=SENDING_AT_MOST_S + 10,
+)
+def send_webhooks(self: ControlTask, **_: object) -> None:
+    self.services.doorbell.answer(Bell.WEBHOOKS)
+    self.services.send_webhooks()
 
 
 @shared_task(name=names.APPLY_REPORTS, bind=True, base=ControlTask)

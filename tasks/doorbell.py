@@ -16,10 +16,17 @@ from app.doorbell import Bell
 from tasks import names
 
 # How long a ring silences the next ones, unless the one who answers takes the key away.
-SILENCE_MS = {Bell.CLAIM: 2000, Bell.RELAY: 150, Bell.REPORTS: 1000, Bell.RECONCILE: 1000}
+SILENCE_MS = {
+    Bell.CLAIM: 2000,
+    Bell.RELAY: 150,
+    Bell.WEBHOOKS: 150,
+    Bell.REPORTS: 1000,
+    Bell.RECONCILE: 1000,
+}
 _TASKS = {
     Bell.CLAIM: names.CLAIM,
     Bell.RELAY: names.RELAY,
+    Bell.WEBHOOKS: names.SEND_WEBHOOKS,
     Bell.REPORTS: names.APPLY_REPORTS,
     Bell.RECONCILE: names.RECONCILE,
 }

@@ -2,7 +2,19 @@
 
 from flask import Flask
 
-from web import batches, deliveries, differences, health, observation, orders, pauses, problems, refunds, runs
+from web import (
+    batches,
+    deliveries,
+    differences,
+    health,
+    observation,
+    orders,
+    pauses,
+    problems,
+    refunds,
+    runs,
+    webhooks,
+)
 from web.description import pages, specification
 from web.services import Services
 
@@ -21,6 +33,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(deliveries.blueprint(services))
     api.register_blueprint(refunds.blueprint(services))
     api.register_blueprint(pauses.blueprint(services))
+    api.register_blueprint(webhooks.blueprint(services))
     api.register_blueprint(health.blueprint(services))
     app.register_blueprint(pages.blueprint(api))
     problems.register(app)

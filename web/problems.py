@@ -232,6 +232,31 @@ KINDS: Mapping[str, Kind] = {
             "There is nothing of that name to be paused",
             "The detail lists what there is.",
         ),
+        Kind("webhook-not-found", 404, "There is no such webhook", "Check its id and whose key you use."),
+        Kind(
+            "too-many-webhooks",
+            409,
+            "You have as many webhooks as you may have",
+            "Delete one that is not needed.",
+        ),
+        Kind(
+            "webhook-address-refused",
+            422,
+            "Webhooks do not go there",
+            "Give an https address on the public internet.",
+        ),
+        Kind(
+            "webhooks-busy",
+            503,
+            "Too many receivers are being asked at this moment",
+            "Come again after Retry-After seconds.",
+        ),
+        Kind(
+            "webhook-secret-unreadable",
+            503,
+            "The webhook's secret cannot be read",
+            "Rotate it; the platform's key for such secrets has changed.",
+        ),
         Kind("step-missing", 422, "The act needs the name of a step", "Give it as step."),
         Kind(
             "rate-limited",

@@ -38,8 +38,8 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             customer_id=self.customer_id,
             restaurant_id=self.restaurant_id,
             external_order_id=self.external_order_id,
-            created_from=_utc("created_from", self.created_from),
-            created_until=_utc("created_until", self.created_until),
+            created_from=utc("created_from", self.created_from),
+            created_until=utc("created_until", self.created_until),
         )
 
     def after(self) -> Position | None:
@@ -90,8 +90,12 @@ def read(query: type[Q]) -> Q:
     return read
 
 
-def _utc(name: str, moment: Moment | None) -> Moment | None:
-    """The moment with an offset that Postgres knows: it takes none above 15:59."""
+def utc(name: str, moment: Moment | None) -> Moment | None:
+    """
+    The moment with an offset that Postgres knows: it takes none above 15:59.
+
+    :raises InvalidQuery: when it lies outside of the calendar
+    """
     try:
         return moment and moment.astimezone(UTC)
     except OverflowError:

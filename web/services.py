@@ -21,6 +21,8 @@ from app.settlement.views import (
     DifferenceStory,
     Remedy,
 )
+from app.webhooks.desk import Tested, WebhookWithSecret
+from app.webhooks.model import Changes, DeliveryPage, Replay, Replayed, Webhook
 from sagas.delivery_desk import Marked, Rerouted, Settled
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
@@ -69,7 +71,7 @@ class Tracked(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
-class Changes(Protocol):
+class OrderChanges(Protocol):
     """Tells which orders have changed."""
 
     def follow(self, listener: "Listener") -> None:
@@ -166,6 +168,43 @@ class DeliveryDesk(Protocol):
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted: ...
 
 
+class WebhookDesk(Protocol):
+    """What tenants may do with their webhooks; as `app.webhooks.desk.WebhookDesk` says."""
+
+    def create(
+        self, tenant_id: str, *, url: str, types: Sequence[str], description: str | None
+    ) -> WebhookWithSecret: ...
+
+    def webhooks(self, tenant_id: str) -> list[Webhook]: ...
+
+    def webhook(self, tenant_id: str, webhook_id: str) -> Webhook: ...
+
+    def change(self, tenant_id: str, webhook_id: str, changes: Changes) -> Webhook: ...
+
+    def delete(self, tenant_id: str, webhook_id: str) -> None: ...
+
+    def rotate(self, tenant_id: str, webhook_id: str, *, overlap_s: float) -> WebhookWithSecret: ...
+
+    def enable(self, tenant_id: str, webhook_id: str) -> Webhook: ...
+
+    def disable(self, tenant_id: str, webhook_id: str) -> Webhook: ...
+
+    def test(self, tenant_id: str, webhook_id: str) -> Tested: ...
+
+    def deliveries(
+        self,
+        tenant_id: str,
+        webhook_id: str,
+        *,
+        failed: bool,
+        order_id: str | None,
+        after: int | None,
+        limit: int,
+    ) -> DeliveryPage: ...
+
+    def replay(self, tenant_id: str, webhook_id: str, wanted: Replay) -> Replayed: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """
@@ -190,6 +229,7 @@ class Services:
     differences                    their desk for differences with providers
     pauses                         the operators' switchboard
     deliveries                     the operators' desk for deliveries under way
+    webhooks                       the tenants' webhooks
     """
 
     identity: Identity
@@ -197,7 +237,7 @@ class Services:
     order: Callable[[str, str], OrderView | None]
     track: Callable[[str, str, int], Tracked | None]
     events: Callable[[str, str, int], list[Event]]
-    changes: Changes
+    changes: OrderChanges
     list_orders: Callable[[str, OrderFilter, Position | None, int], OrderPage]
     timeline: Callable[[str, str], list[TimelineEntry] | None]
     readiness: Callable[[], Mapping[str, bool | str]]
@@ -209,3 +249,4 @@ class Services:
     differences: DifferenceDesk
     pauses: Switchboard
     deliveries: DeliveryDesk
+    webhooks: WebhookDesk

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from prometheus_client import Gauge
 
-from web.services import Changes
+from web.services import OrderChanges
 
 WAITING = Gauge(
     "uoop_waiting_clients", "Clients that wait for an order to change.", multiprocess_mode="livesum"
@@ -45,7 +45,7 @@ class Waiter:
 class WaitingRoom:
     """A bounded number of places; used from one event loop, told from any thread."""
 
-    def __init__(self, changes: Changes, *, places: int) -> None:
+    def __init__(self, changes: OrderChanges, *, places: int) -> None:
         self._changes, self._places = changes, places
         self._taken = 0
         self._waiters: dict[str, set[Waiter]] = {}

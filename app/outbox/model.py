@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-SOURCE = "/uoop/orders"
+SOURCE, SOURCE_OF_WEBHOOKS = "/uoop/orders", "/uoop/webhooks"
 
 
 class EventType(StrEnum):
-    """What can have happened to an order."""
+    """What can have happened: to an order, or to a webhook, whose id then stands for the tracking id."""
 
     ACCEPTED = "order.accepted"
     CONFIRMED = "order.confirmed"
@@ -26,6 +26,8 @@ class EventType(StrEnum):
     CANCELLED = "order.cancelled"
     CANCELLATION_REFUSED = "order.cancellation-refused"  # it stays as it was
     REFUNDED = "order.refunded"
+    WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_TEST = "webhook.test"  # sent to one webhook on demand, and in no log
     WITHHELD = "event.withheld"  # stands where a sink refused an event, which is now among its dead letters
 
 
@@ -58,7 +60,7 @@ def envelope(event: Event) -> bytes:
         {
             "specversion": "1.0",
             "id": str(event.id),
-            "source": SOURCE,
+            "source": SOURCE_OF_WEBHOOKS if event.type.startswith("webhook.") else SOURCE,
             "type": event.type,
             "subject": event.order_id,
             "time": event.at,

@@ -17,7 +17,7 @@ class SinkStanding:
     """
     How one sink is served.
 
-    :param delivered: events that it took for the first time within the window
+    :param delivered: events that it took for the first time within the window; of webhooks, those that receivers took
     :param share_within_5s: of those, from commit to delivery; None if there were none
     :param p50_s: seconds from commit to delivery
     :param lag: committed events that it has not taken
@@ -57,8 +57,13 @@ def standings(connection: Connection, *, window: timedelta) -> list[SinkStanding
             ), taken AS (
                 SELECT d.sink, extract(epoch FROM d.delivered_at - l.at) AS after_s
                 FROM steps d JOIN outbox_log l ON l.pos BETWEEN greatest(d.first_pos, d.reached + 1) AND d.last_pos
-                WHERE d.last_pos > d.reached AND d.delivered_at > now() - :window
+                WHERE d.last_pos > d.reached AND d.delivered_at > now() - :window AND d.sink <> 'webhooks'
                 AND l.day >= CAST(now() - :window AS date) - 1
+                UNION ALL -- what that sink takes is only noted: it counts when a receiver has it
+                SELECT 'webhooks', extract(epoch FROM d.delivered_at - l.at)
+                FROM webhook_deliveries d JOIN outbox_log l ON l.day = d.day AND l.pos = d.pos
+                WHERE d.delivered_at > now() - :window AND NOT d.replayed
+                AND d.day >= CAST(now() - :window AS date) - 7
             ), speeds AS (
                 SELECT sink, count(*) AS delivered, avg((after_s <= :prompt)::integer) AS share,
                     percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY after_s) AS quantiles

@@ -26,6 +26,10 @@ def _nobody(_: Sequence[Event]) -> None:
     """Nobody is watching."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Relay:
     """Publishes for one sink. Any number may run: a lease lets one at a time work, and order is the sink's own."""
 
@@ -37,11 +41,14 @@ class Relay:
         holder: str,
         observe: Callable[[Sequence[Event]], None] = _nobody,
         look_every_s: float = LOOK_EVERY_S,
+        is_wanted: Callable[[], bool] = _always,
     ) -> None:
         """
         :param observe: is shown each event once, when the sink has taken it for the first time
         :param look_every_s: how often an idle relay looks whether the sink still has what it had
+        :param is_wanted: while it is False, events are passed over unread
         """
+        self._is_wanted = is_wanted
         self._engine, self._sink, self._holder, self._observe = engine, sink, holder, observe
         self._look_every_s, self._looked_at = look_every_s, 0.0
 
@@ -58,6 +65,8 @@ class Relay:
         name = f"relay:{self._sink.name}"
         with self._engine.begin() as connection:
             pos, day, head = self._place(connection)
+        if head > pos and not self._is_wanted():
+            return self._pass_over(pos)
         try:
             if head <= pos and not self._was_emptied(pos):
                 return 0
@@ -88,6 +97,18 @@ class Relay:
             {"name": self._sink.name},
         )
         return 0, date.min, row.head
+
+    def _pass_over(self, pos: int) -> int:
+        with self._engine.begin() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+            connection.execute(
+                text(
+                    "UPDATE sinks SET pos = q.pos, day = q.day, tries = 0 FROM outbox_sequencer q "
+                    "WHERE name = :name AND sinks.pos = :pos"
+                ),
+                {"name": self._sink.name, "pos": pos},
+            )
+        return 0
 
     def _was_emptied(self, pos: int) -> bool:
         """Whether the sink lacks what it once had; asked now and then, when there is nothing else to do."""

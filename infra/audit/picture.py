@@ -100,7 +100,7 @@ _EVENTS = f"""
         FROM (
             SELECT order_id, sequence, type, pos AS place FROM outbox_log
             UNION ALL SELECT order_id, sequence, type, (1::bigint << 62) + id FROM outbox_in
-        ) events WINDOW one_order AS (PARTITION BY order_id ORDER BY sequence),
+        ) events WHERE type NOT LIKE 'webhook.%' WINDOW one_order AS (PARTITION BY order_id ORDER BY sequence),
             whole_order AS (PARTITION BY order_id)
     ) ordered GROUP BY order_id
 """

@@ -15,6 +15,7 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from app import database, errors
+from app.doorbell import Bell
 from app.outbox import dead_letters, queries
 from app.outbox.dead_letters import DeadLetter
 from app.outbox.model import Event, envelope
@@ -29,7 +30,7 @@ LOOK_EVERY_S = 0.5
 REDRIVEN_AT_MOST = 100_000
 
 _Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-_Sink = Annotated[str, typer.Option("--sink", help="redis-stream or kafka.")]
+_Sink = Annotated[str, typer.Option("--sink", help="redis-stream, webhooks or kafka.")]
 _Order = Annotated[str | None, typer.Option("--order", metavar="ID", help="Only of this order.")]
 _Type = Annotated[str | None, typer.Option("--type", help="Only of this type, such as order.confirmed.")]
 _Moment = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"])]
@@ -163,10 +164,15 @@ def _batches(db: Engine, wanted: Selection, after: int = 0) -> Iterator[Sequence
 
 
 def _sink(name: str) -> Sink:
-    sinks = {sink.name: sink for sink in wiring.sinks(running.connected(Settings.load()))}
+    settings = running.connected(Settings.load())
+    sinks = {sink.name: sink for sink in wiring.sinks(settings, _database(), _beat_calls)}
     if name not in sinks:
         raise NoSuchSink(sink=name, known=", ".join(sinks))
     return sinks[name]
+
+
+def _beat_calls(_: Bell) -> None:
+    """Nothing is rung from here: beat looks in within seconds."""
 
 
 def _database() -> Engine:

@@ -176,19 +176,21 @@ def take_back(
 
 
 def side_by_side(turn: Sequence[W], ask: Callable[[str, Sequence[W]], Mapping[int, T]]) -> dict[int, T]:
-    """One call per partner, all at once; what they told, by run id."""
+    """One call per partner, all at once, for orders that ask one each; what they told, by run id."""
+    return {run_id: answer for told in each_at_once(turn, ask) for run_id, answer in told.items()}
+
+
+def each_at_once(
+    turn: Sequence[W], ask: Callable[[str, Sequence[W]], Mapping[int, T]]
+) -> list[Mapping[int, T]]:
+    """One call per partner, all at once; what each told, by run id."""
     groups: dict[str, list[W]] = {}
     for asked in turn:
         groups.setdefault(asked.partner, []).append(asked)
-    if len(groups) == 1:
-        ((name, group),) = groups.items()
-        return dict(ask(name, group))
-    answers: dict[int, T] = {}
-    if groups:
-        with ThreadPoolExecutor(max_workers=len(groups)) as pool:
-            for told in pool.map(lambda item: ask(*item), groups.items()):
-                answers.update(told)
-    return answers
+    if len(groups) <= 1:
+        return [ask(name, group) for name, group in groups.items()]
+    with ThreadPoolExecutor(max_workers=len(groups)) as pool:
+        return list(pool.map(lambda item: ask(*item), groups.items()))
 
 
 def tried_before(members: Sequence[Member]) -> list[int]:

@@ -101,18 +101,17 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
 
 
 def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
-    """Take the dispatch back from every partner that may have it."""
+    """Take the dispatch back from every partner that may have it, all at once: none is waited for after another."""
     with ports.engine.begin() as connection:
         later = attempts.all_of(connection, [m.run_id for m in members])
-    left = {m.run_id: list(_asked_so_far(m, later.get(m.run_id, []))) for m in members}
-    outcomes: dict[int, Outcome] = dict.fromkeys(left, UNDONE)
-    by_id = {m.run_id: m for m in members}
-    while any(left.values()):
-        turn = [_Asked(by_id[run_id], (partners.pop(),), 0) for run_id, partners in left.items() if partners]
-        told = asking.side_by_side(turn, partial(_recall, ports, call))
-        outcomes |= {
-            run_id: outcome for run_id, outcome in told.items() if outcome.verdict is not Verdict.UNDONE
-        }
+    everybody = [
+        _Asked(member, (partner,), 0)
+        for member in members
+        for partner in _asked_so_far(member, later.get(member.run_id, []))
+    ]
+    outcomes: dict[int, Outcome] = {member.run_id: UNDONE for member in members}
+    for told in asking.each_at_once(everybody, partial(_recall, ports, call)):
+        outcomes |= {r: outcome for r, outcome in told.items() if outcome.verdict is not Verdict.UNDONE}
     return Result(outcomes)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 class Uoop:
     """The command line on one home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("UOOP_")}
-        self._env |= {"UOOP_HOME": str(home), "UOOP_PORT": "0"}
+        self._env |= {"UOOP_HOME": str(home), "UOOP_PORT": "0", **settings}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Run a command beside the test."""

@@ -15,7 +15,7 @@ _UNAVAILABLE = ("internal-error", "unavailable")
 READING = ("unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
 
 HEADERS: dict[str, dict[str, Any]] = {
-    "Location": {"description": "Where the order can be followed.", "schema": _TEXT},
+    "Location": {"description": "Where it can be followed.", "schema": _TEXT},
     "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}},
     "Idempotency-Replayed": {
         "description": "true when this key had been answered before.",

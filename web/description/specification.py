@@ -21,6 +21,8 @@ from web import (
     refunds,
     representations,
     runs,
+    webhook_instructions,
+    webhooks,
 )
 from web.description import batches as described_batches
 from web.description.operations import HEADERS, REF
@@ -121,6 +123,8 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *instructions.SCHEMAS,
             *deliveries.SCHEMAS,
             *delivery_instructions.SCHEMAS,
+            *webhooks.SCHEMAS,
+            *webhook_instructions.SCHEMAS,
             *health.SCHEMAS,
             *batches.SCHEMAS,
             Problem,

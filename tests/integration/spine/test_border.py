@@ -24,7 +24,13 @@ from web.description import examples
 from web.services import Services
 
 Operation = tuple[str, str, dict[str, Any]]
-NEVER_WAS = {"order_id": "018f3b2c-0000-7000-8000-000000000000", "run_id": "17", "difference_id": "17"}
+NEVER_WAS = {
+    "order_id": "018f3b2c-0000-7000-8000-000000000000",
+    "run_id": "17",
+    "difference_id": "17",
+    "webhook_id": "018f3b2c-0000-7000-8000-000000000001",
+}
+WEBHOOK = "a-webhook-of-acme"
 
 
 class Unasked:
@@ -58,7 +64,7 @@ ALL = sorted(operations(), key=name)
 FOR_ALL_TENANTS = {
     f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")
 }  # scope admin
-TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary"}
+TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary", "GET /v1/webhooks"}
 WITH_ID = [each for each in ALL if "{" in each[1] and name(each) not in FOR_ALL_TENANTS]
 LISTS = [each for each in ALL if "{" not in each[1] and each[0] == "GET"]
 OTHERS = {name(each) for each in ALL if each not in WITH_ID and each not in LISTS} - FOR_ALL_TENANTS
@@ -76,7 +82,12 @@ class Door:
 
     @property
     def ids(self) -> dict[str, str]:
-        return {"order_id": self.order_id, "run_id": self.run_id, "difference_id": self.difference_id}
+        return {
+            "order_id": self.order_id,
+            "run_id": self.run_id,
+            "difference_id": self.difference_id,
+            "webhook_id": WEBHOOK,
+        }
 
     def ask(self, who: str, operation: Operation, ids: dict[str, str]) -> TestResponse:
         method, path, told = operation
@@ -128,6 +139,13 @@ def door(world: World, client_of_the_api: FlaskClient) -> Door:
         for tenant in ("acme", "stranger"):
             service.create_tenant(connection, tenant, name=tenant, order_deadline_s=900, rate_per_s=None)
             tokens[tenant] = keys.create(connection, tenant, scopes=keys.ALL_SCOPES, who="test")
+        connection.execute(
+            text(
+                "INSERT INTO webhook_endpoints (id, tenant_id, url, types, secret) "
+                "VALUES (:id, 'acme', 'https://127.0.0.1/', '{}', 'sealed')"
+            ),
+            {"id": WEBHOOK},
+        )
     made = Door(client_of_the_api, tokens, "", "", "")
     made.order_id = made.submit("acme").get_json()["tracking_id"]
     made.run_id = str(world.one("SELECT run_id FROM uoop_orders"))
@@ -170,6 +188,13 @@ def test_no_list_holds_a_strangers_order(door: Door, world: World, operation: Op
     assert door.order_id not in others.text
 
 
+def test_no_list_holds_a_strangers_webhook(door: Door) -> None:
+    (operation,) = [each for each in LISTS if name(each) == "GET /v1/webhooks"]
+
+    assert WEBHOOK in door.ask("acme", operation, {}).text
+    assert door.ask("stranger", operation, {}).get_json() == {"webhooks": []}
+
+
 def parked_report(door: Door, world: World) -> int:
     return int(
         world.one(
@@ -198,6 +223,7 @@ def test_what_else_there_is_stands_below() -> None:
         "POST /v1/orders/batch",
         "POST /v1/ops/reports/settle",
         "POST /v1/ops/runs/bulk",
+        "POST /v1/webhooks",  # it takes nothing that is anybody's
     } == OTHERS
 
 

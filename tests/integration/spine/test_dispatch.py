@@ -1,6 +1,7 @@
 """The pivot: never two dispatches of an order that stand, whatever is refused, lost, overtaken or late."""
 
 import random
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -49,6 +50,19 @@ def test_the_next_partner_is_asked_after_his_intent_is_committed(world: World, m
     assert seen == [[SECOND]]
     assert world.book.standing("dispatches") == [f"{order}:{DISPATCH}:{SECOND}:0"]
     assert world.statuses() == {order: "CONFIRMED"}
+
+
+def test_all_who_may_have_it_are_recalled_at_the_same_time(world: World) -> None:
+    (order,) = world.accept()
+    together = threading.Barrier(len(RANKING))
+    for partner in world.partners.values():
+        partner.behave(Mood.REFUSE)
+        partner.meanwhile("before undo", lambda: together.wait(10))
+
+    world.settle()
+
+    assert world.statuses() == {order: "FAILED"}
+    assert not together.broken
 
 
 def test_all_refuse_and_the_order_fails(world: World) -> None:

@@ -40,6 +40,7 @@ def test_each_redis_role_has_its_own_database(monkeypatch):
     ("name", "value", "said"),
     [
         ("UOOP_PROT", "80", "UOOP_PROT is not a setting: did you mean UOOP_PORT?"),
+        ("UOOP_WEBHOOK_KEY", "short", "UOOP_WEBHOOK_KEY is wrong: a key has 32 characters or more"),
         ("UOOP_ZZZ", "80", "UOOP_ZZZ is not a setting: `uoop settings` lists all"),
         ("UOOP_PORT", "http", "UOOP_PORT is wrong: Input should be a valid integer"),
         ("UOOP_PORT", "65536", "UOOP_PORT is wrong: Input should be less than or equal to 65535"),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from fake_delivery_desk import DeliveryDesk
 from fake_desk import Desk, Switchboard
 from fake_differences import Differences
+from fake_webhook_desk import WebhookDesk
 
 from app.limits.service import RateLimited
 from app.orders.model import Accepted, NewOrder, Status
@@ -26,6 +27,7 @@ TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
 OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
 ADMINISTRATOR = "uoop_dddddddd_0123456789abcdef0123456789abcdef"
 READ_ONLY = "uoop_ffffffff_0123456789abcdef0123456789abcdef"
+LISTENER = "uoop_cccccccc_0123456789abcdef0123456789abcdef"
 FIELD = ("RateLimit", '"key";r=7;t=1')
 AT = datetime(2026, 11, 23, 9, 15, tzinfo=UTC)
 ORDER_ID = "018f3b2c-7d4e-7a10-9c55-3f1e2a6b7c8d"
@@ -94,6 +96,7 @@ class Platform:
             TOKEN: Principal("t1", "0a1b2c3d", frozenset({"orders:read", "orders:write"})),
             OPERATOR: Principal("t1", "eeeeeeee", frozenset({"ops"})),
             ADMINISTRATOR: Principal("t1", "dddddddd", frozenset({"ops", "admin"})),
+            LISTENER: Principal("t1", "cccccccc", frozenset({"events:read"})),
             READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
         }
         self.remembers = True
@@ -108,6 +111,7 @@ class Platform:
         self.desk = Desk()
         self.differences = Differences()
         self.switchboard = Switchboard()
+        self.webhooks = WebhookDesk()
         self.delivery_desk = DeliveryDesk()
         self.changes = Changes()
         self.log: list[Event] = []
@@ -180,5 +184,6 @@ class Platform:
             runs=self.desk,
             differences=self.differences,
             pauses=self.switchboard,
+            webhooks=self.webhooks,
             deliveries=self.delivery_desk,
         )
