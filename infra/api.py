@@ -18,4 +18,10 @@ _bell = front_door.bell(settings)
 _commit = front_door.group_commit(settings, _bell)
 _services = front_door.services(settings, _commit, _bell)
 application = create_app(_services)
-hot_lane = HotLane(application, _services, _commit.submit_for, threads=settings.api_threads)
+hot_lane = HotLane(
+    application,
+    _services,
+    _commit.submit_for,
+    threads=settings.api_threads,
+    places=settings.waiting_clients,
+)

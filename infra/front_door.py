@@ -16,13 +16,17 @@ from app.orders import queries
 from app.orders.accept import StartWith
 from app.orders.group_commit import GroupCommit
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
+from app.outbox import queries as outbox
+from app.outbox.model import Event
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.settlement.desk import DifferenceDesk
 from app.webhooks.desk import WebhookDesk
+from infra.changes import Watcher
 from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
+from infra.status_cache import StatusCache
 from infra.wiring import doorbell, keyring, partner_names, redis_client, webhooks_allowed
 from sagas.all import SAGAS
 from sagas.delivery_desk import DeliveryDesk
@@ -35,6 +39,7 @@ from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.limits import Limits
 from web.services import Services
+from web.tracking import Tracking
 
 
 class Reading:
@@ -50,6 +55,9 @@ class Reading:
 
     def page(self, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int) -> OrderPage:
         return database.read(self._db, lambda c: queries.page(c, tenant_id, wanted, after, limit))
+
+    def events(self, tenant_id: str, order_id: str, after: int) -> list[Event]:
+        return database.read(self._db, lambda c: outbox.of_order(c, tenant_id, order_id, after=after))
 
     def timeline(self, tenant_id: str, order_id: str) -> list[TimelineEntry] | None:
         return database.read(self._db, lambda c: queries.timeline(c, tenant_id, order_id, steps=step_names))
@@ -96,10 +104,14 @@ def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
 
 
 def limits(settings: Settings) -> Limits:
-    """The rates of these settings, kept together by the API processes; a Redis that is slow is as good as away."""
-    client = redis_client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
-    limiter = Limiter(client, share=1 / settings.api_workers)
+    """The rates of these settings, kept together by the API processes."""
+    limiter = Limiter(_quick_cache(settings), share=1 / settings.api_workers)
     return Limits(limiter, settings.key_rate_per_s, settings.tenant_rate_per_s)
+
+
+def _quick_cache(settings: Settings) -> "redis.Redis":
+    """For what is asked by every request: a Redis that is slow is as good as away."""
+    return redis_client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
 
 
 def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Services:
@@ -117,6 +129,9 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         identity=identity(settings, db),
         accept=commit.submit,
         order=reading.order,
+        track=Tracking(reading.order, StatusCache(_quick_cache(settings))).find,
+        events=reading.events,
+        changes=Watcher(clients["redis-cache"], db),
         list_orders=reading.page,
         timeline=reading.timeline,
         readiness=partial(readiness, db, clients),

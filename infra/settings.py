@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     )
     cache_url: SecretStr = Field(
         default=SecretStr(""),
-        description="Redis of the doorbell's short-lived keys; empty: UOOP_REDIS_URL, database 3",
+        description="Redis of what is kept for moments: rings, rates, status; empty: UOOP_REDIS_URL, database 3",
     )
     events_url: SecretStr = Field(
         default=SecretStr(""), description="Redis of the event stream; empty: UOOP_REDIS_URL, database 4"
@@ -107,6 +107,11 @@ class Settings(BaseSettings):
         description="Whether orders are accepted without a thread per request, in front of Flask",
     )
     api_threads: int = Field(default=32, ge=1, description="Threads of each API process")
+    waiting_clients: int = Field(
+        default=1500,
+        ge=0,
+        description="Clients that may wait at each API process for an order to change, none without the hot lane",
+    )
     step_processes: int = Field(default=2, ge=1, description="Processes that run saga steps")
     partner_processes: int = Field(default=2, ge=1, description="Processes that call providers")
     patient_processes: int = Field(

@@ -27,6 +27,7 @@ from app.fleet import service as fleet
 from app.fleet.provider import OwnFleet
 from app.optimization.model import OWN_FLEET, Partner
 from app.outbox import dead_letters, sequencer
+from app.outbox.model import Event
 from app.outbox.port import Sink
 from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import Relay
@@ -40,6 +41,7 @@ from app.webhooks.sender import Sender
 from app.webhooks.sink import Webhooks
 from infra import kept, metrics
 from infra.settings import Settings
+from infra.status_cache import Announcer
 from sagas import deliveries
 from sagas.all import SAGAS
 from sagas.backends.celery import CeleryCarrier
@@ -116,11 +118,12 @@ def services(settings: Settings, app: Celery) -> Services:
     holder = f"{socket.gethostname()}:{os.getpid()}"
     ports = _ports(settings, db, ledger, bell)
     used = sinks(settings, db, bell.ring)
+    announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
     return Services(
         engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
-        relays=Relays([_relay(db, sink, holder) for sink in used]),
+        relays=Relays([_relay(db, sink, holder, announcer) for sink in used]),
         send_webhooks=_sender(settings, db, bell).run,
         apply_reports=partial(deliveries.apply_reports, ports),
         watch_deliveries=partial(deliveries.watch_deliveries, ports),
@@ -184,12 +187,12 @@ def _sender(settings: Settings, db: Database, bell: RedisDoorbell) -> Sender:
     )
 
 
-def _relay(db: Database, sink: Sink, holder: str) -> Relay:
+def _relay(db: Database, sink: Sink, holder: str, announcer: Announcer) -> Relay:
     return Relay(
         db,
         sink,
         holder=holder,
-        observe=partial(metrics.observe_delivery, sink.name),
+        observe=partial(_delivered, sink.name, announcer),
         is_wanted=sink.is_wanted if isinstance(sink, Webhooks) else lambda: True,
     )
 
@@ -247,6 +250,13 @@ def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell
         slot_capacity=settings.slot_capacity,
         silence_s={config.name: config.silence_s for config in configs if config.reports},
     )
+
+
+def _delivered(sink: str, announcer: Announcer, events: Sequence[Event]) -> None:
+    """What is done once a sink has taken events for the first time."""
+    metrics.observe_delivery(sink, events)
+    if sink == RedisStream.name:  # the sink that is always there
+        announcer.announce(events)
 
 
 def _sequence(db: Database) -> int:

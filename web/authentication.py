@@ -39,9 +39,11 @@ def invalid_token(detail: str | None = None) -> Unauthenticated:
     return Unauthenticated(challenge=f'{_REALM}, error="invalid_token"', **told)
 
 
-def caller(services: Services, scope: str) -> Principal:
+def caller(services: Services, scope: str, *or_else: str) -> Principal:
     """
     Tell who sent the current request, and count it.
+
+    :param or_else: scopes of which each does as well
 
     :raises Unauthenticated: without a token, or with one that is nobody's
     :raises MissingScope: when the token lacks the scope
@@ -50,7 +52,7 @@ def caller(services: Services, scope: str) -> Principal:
     found = services.identity.authenticate(token(request.environ.get("HTTP_AUTHORIZATION")))
     if found is None:
         raise invalid_token()
-    if scope not in found.scopes:
+    if found.scopes.isdisjoint((scope, *or_else)):
         raise MissingScope(
             challenge=f'{_REALM}, error="insufficient_scope", scope="{scope}"',
             detail=f"The key lacks the scope {scope}.",

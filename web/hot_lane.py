@@ -1,12 +1,14 @@
 """
-The hot lane: an ASGI module in front of Flask that accepts orders without a thread per request.
+The hot lane: an ASGI module in front of Flask that accepts and tells orders without a thread per request.
 
-It knows only the way on which nothing is wrong, and how a caller it knows is told that he is one too many.
-Whatever is not a good submission, and every other route, is handed to Flask. Without it nothing is lost but speed.
+It knows only the ways on which nothing is wrong, and how a caller it knows is told that he is one too many.
+Whatever is not a good submission or a look at one order, and every other route, is handed to Flask. Without it
+nothing is lost but speed, and long polls are answered at once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -15,11 +17,22 @@ from a2wsgi import WSGIMiddleware
 from flask import Flask
 
 from app import errors
+from app.limits.service import RateLimited
 from app.orders import document
 from app.orders.group_commit import Tell, Told, tell_futures
 from app.orders.model import Accepted, NewOrder
-from web import authentication, observation, problems, representations, submissions
-from web.authentication import ORDERS_WRITE
+from web import (
+    authentication,
+    event_streams,
+    hot_reading,
+    observation,
+    preferences,
+    problems,
+    representations,
+    submissions,
+)
+from web.authentication import EVENTS_READ, ORDERS_READ, ORDERS_WRITE
+from web.hot_reading import HotReading, NoPlace
 from web.services import Principal, Services
 
 Message = MutableMapping[str, Any]
@@ -27,41 +40,121 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = dict[bytes, bytes]
 SubmitFor = Callable[[NewOrder, object, Tell], None]
+Answer = Callable[[Message, Receive, Send, Headers, Principal], Awaitable[None]]
 
 PATH = "/v1/orders"
+NOT_MODIFIED = 304
 _ASCII = bytes(range(128))
-_FIXED_HEADERS = [
-    (b"content-type", b"application/json"),
-    *((name.lower().encode(), value.encode()) for name, value in observation.SECURITY_HEADERS),
+_OTHER_FIXED_HEADERS = [
+    (name.lower().encode(), value.encode()) for name, value in observation.SECURITY_HEADERS
 ]
+_FIXED_HEADERS = [(b"content-type", b"application/json"), *_OTHER_FIXED_HEADERS]
+_TOLD_FIXED_HEADERS = [header for header in _OTHER_FIXED_HEADERS if header[0] != b"cache-control"]
 
 
 class HotLane:
     """An ASGI application."""
 
-    def __init__(self, app: Flask, services: Services, submit_for: SubmitFor, *, threads: int) -> None:
-        """:param threads: for the requests that Flask answers"""
+    def __init__(
+        self, app: Flask, services: Services, submit_for: SubmitFor, *, threads: int, places: int
+    ) -> None:
+        """
+        :param threads: for the requests that Flask answers
+        :param places: clients that may wait for an order to change
+        """
         self._rest: Any = WSGIMiddleware(app, workers=threads)  # type: ignore[arg-type]
         self._services, self._submit_for = services, submit_for
+        self._reading = HotReading(services, places=places)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        is_submission = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
-        headers = _once(scope["headers"]) if is_submission and not scope.get("query_string") else None
-        caller = self._caller(headers) if headers else None
-        if headers is not None and caller is not None:
-            await self._submit(scope, receive, send, headers, caller)
+        is_known = scope["type"] == "http" and not scope.get("query_string")
+        answer, scopes = self._lane(scope) if is_known else (None, ())
+        headers = _once(scope["headers"]) if answer else None
+        caller = self._caller(headers, scopes) if headers else None
+        if answer and headers is not None and caller is not None:
+            await answer(scope, receive, send, headers, caller)
         else:
-            await self._rest(_with_ascii_query(scope), _as_coroutine(receive), send)
+            await self._hand_over(scope, receive, send)
 
-    def _caller(self, headers: Headers) -> Principal | None:
-        """Who may submit orders and is known from memory; for all others Flask is asked."""
+    def _lane(self, scope: Message) -> tuple[Answer | None, tuple[str, ...]]:
+        """Who answers such a request here, and the scopes of which it needs one."""
+        if scope["method"] == "POST" and scope["path"] == PATH:
+            return self._submit, (ORDERS_WRITE,)
+        if scope["method"] == "GET" and hot_reading.ORDER.fullmatch(scope["path"]):
+            return self._tell_order, (ORDERS_READ,)
+        if scope["method"] == "GET" and hot_reading.EVENTS.fullmatch(scope["path"]):
+            return self._stream, (EVENTS_READ, ORDERS_READ)
+        return None, ()
+
+    async def _hand_over(self, scope: Message, receive: Receive, send: Send) -> None:
+        await self._rest(_with_ascii_query(scope), _as_coroutine(receive), send)
+
+    def _caller(self, headers: Headers, scopes: tuple[str, ...]) -> Principal | None:
+        """Who may do this and is known from memory; for all others Flask is asked."""
         try:
             token = authentication.token(_text(headers, b"authorization"))
             caller = self._services.identity.recognise(token)
         except errors.UoopError:
             return None
-        return caller if caller and ORDERS_WRITE in caller.scopes else None
+        return caller if caller and not caller.scopes.isdisjoint(scopes) else None
+
+    async def _tell_order(
+        self, scope: Message, receive: Receive, send: Send, headers: Headers, caller: Principal
+    ) -> None:
+        started, path = perf_counter(), scope["path"]
+        try:
+            limits = await self._count(caller)
+        except errors.UoopError as refusal:
+            await _refuse(send, refusal, headers, path, hot_reading.ROUTE, started)
+            return
+        order_id, known = path.rpartition("/")[2], _text(headers, b"if-none-match")
+        wait_s = preferences.wait_s(_text(headers, b"prefer"))
+        async with _leaving(receive if wait_s else None) as gone:
+            found, waited_s = await self._reading.order(caller, order_id, known, wait_s, gone)
+            if gone.done():
+                return
+        if found is None:
+            self._services.limits.give_back(caller)  # Flask counts it again
+            await self._hand_over(scope, _replaying(b""), send)
+            return
+        status, own, body = found
+        await _send(send, (status, [*own, *limits], body), _TOLD_FIXED_HEADERS)
+        observation.count("GET", hot_reading.ROUTE, status, perf_counter() - started - waited_s)
+
+    async def _stream(
+        self, scope: Message, receive: Receive, send: Send, headers: Headers, caller: Principal
+    ) -> None:
+        started, path, begun = perf_counter(), scope["path"], False
+        limits: list[tuple[str, str]] = []
+
+        async def write(block: bytes) -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                own = [(name.lower().encode(), value.encode()) for name, value in limits]
+                fields = [(b"content-type", event_streams.MEDIA_TYPE.encode()), *own, *_OTHER_FIXED_HEADERS]
+                await send({"type": "http.response.start", "status": 200, "headers": fields})
+                observation.count("GET", hot_reading.EVENTS_ROUTE, 200, perf_counter() - started)
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+
+        try:
+            limits = await self._count(caller)
+            async with _leaving(receive) as gone:
+                await self._reading.events(
+                    caller, path.split("/")[3], _text(headers, b"last-event-id"), write, gone
+                )
+        except (RateLimited, NoPlace) as refusal:
+            refusal.data.setdefault("fields", limits)
+            await _refuse(send, refusal, headers, path, hot_reading.EVENTS_ROUTE, started)
+            return
+        except (errors.UoopError, TimeoutError):
+            pass  # a stream that has begun ends, and its client comes again; else Flask tells what is wrong
+        if begun:
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            self._services.limits.give_back(caller)  # Flask counts it again
+            await self._hand_over(scope, _replaying(b""), send)
 
     async def _submit(
         self, scope: Message, receive: Receive, send: Send, headers: Headers, caller: Principal
@@ -70,8 +163,7 @@ class HotLane:
         try:
             limits = await self._admit(caller)
         except errors.UoopError as refusal:
-            told = problems.told(refusal, PATH, _text(headers, b"traceparent") or "")
-            await _send(send, told, started, _FIXED_HEADERS[1:])
+            await _refuse(send, refusal, headers, PATH, PATH, started, method="POST")
             return
         body = await _read(receive)
         new = self._read_order(headers, caller, body) if len(body) <= submissions.BODY_LIMIT_BYTES else None
@@ -81,7 +173,8 @@ class HotLane:
             await self._rest(_with_length(scope, body), _replaying(body), send)
             return
         answer, own = representations.accepted_parts(accepted)
-        await _send(send, (202, [*own, *limits], answer), started, _FIXED_HEADERS)
+        await _send(send, (202, [*own, *limits], answer), _FIXED_HEADERS)
+        observation.count("POST", PATH, 202, perf_counter() - started)
 
     async def _admit(self, caller: Principal) -> list[tuple[str, str]]:
         """
@@ -90,14 +183,19 @@ class HotLane:
         :raises RateLimited: when it is one request too many
         :raises Overloaded: while too much of the tenant's waits behind the door
         """
-        limits = self._services.limits.take_now(caller)
-        if limits is None:
-            loop = asyncio.get_running_loop()
-            limits = await loop.run_in_executor(None, self._services.limits.take, caller)
+        limits = await self._count(caller)
         try:
             submissions.admit(self._services, caller.tenant_id)
         except submissions.Overloaded as overload:
             raise submissions.Overloaded(**overload.data, fields=limits) from None
+        return limits
+
+    async def _count(self, caller: Principal) -> list[tuple[str, str]]:
+        """:raises RateLimited: when it is one request too many"""
+        limits = self._services.limits.take_now(caller)
+        if limits is None:
+            loop = asyncio.get_running_loop()
+            limits = await loop.run_in_executor(None, self._services.limits.take, caller)
         return limits
 
     def _read_order(self, headers: Headers, caller: Principal, body: bytes) -> NewOrder | None:
@@ -128,17 +226,45 @@ class HotLane:
 
 
 async def _send(
-    send: Send,
-    told: tuple[int, list[tuple[str, str]], bytes],
-    started: float,
-    fixed: list[tuple[bytes, bytes]],
+    send: Send, told: tuple[int, list[tuple[str, str]], bytes], fixed: list[tuple[bytes, bytes]]
 ) -> None:
     status, headers, body = told
     own = [(name.lower().encode(), value.encode()) for name, value in headers]
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*own, length, *fixed]})
+    length = [] if status == NOT_MODIFIED else [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": [*own, *length, *fixed]})
     await send({"type": "http.response.body", "body": body})
-    observation.count("POST", PATH, status, perf_counter() - started)
+
+
+async def _refuse(
+    send: Send,
+    refusal: errors.UoopError,
+    headers: Headers,
+    path: str,
+    route: str,
+    started: float,
+    method: str = "GET",
+) -> None:
+    told = problems.told(refusal, path, _text(headers, b"traceparent") or "")
+    await _send(send, told, _OTHER_FIXED_HEADERS)
+    observation.count(method, route, told[0], perf_counter() - started)
+
+
+@asynccontextmanager
+async def _leaving(receive: Receive | None) -> AsyncIterator["asyncio.Future[None]"]:
+    """A future that is done when the client has gone; without `receive` nobody looks."""
+    if receive is None:
+        yield asyncio.get_running_loop().create_future()
+        return
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        yield gone
+    finally:
+        gone.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _once(given: list[tuple[bytes, bytes]]) -> Headers | None:

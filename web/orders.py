@@ -7,8 +7,8 @@ from app.orders import document
 from app.orders.model import NewOrder, OrderNotFound
 from app.runs.allowed import Act
 from sagas.operations import Instruction
-from web import authentication, queries, representations, submissions
-from web.authentication import ORDERS_READ, ORDERS_WRITE
+from web import authentication, event_streams, following, queries, representations, submissions
+from web.authentication import EVENTS_READ, ORDERS_READ, ORDERS_WRITE
 from web.description import operations
 from web.queries import SubmitQuery
 from web.representations import Validated
@@ -48,10 +48,11 @@ def blueprint(services: Services) -> Blueprint:
     @operations.ORDER
     def tracking(order_id: str) -> Response:
         principal = authentication.caller(services, ORDERS_READ)
-        view = services.order(principal.tenant_id, order_id)
-        if view is None:
+        found = services.track(principal.tenant_id, order_id, 0)
+        if found is None:
             raise OrderNotFound()
-        return representations.order(view)
+        status, fields, body = following.told(found, request.environ.get("HTTP_IF_NONE_MATCH"))
+        return Response(body, status, fields)
 
     @orders.route("/<tracking:order_id>/cancel", methods=["POST"])
     @operations.CANCEL
@@ -73,5 +74,20 @@ def blueprint(services: Services) -> Blueprint:
         if entries is None:
             raise OrderNotFound()
         return representations.timeline(order_id, entries)
+
+    @orders.route("/<tracking:order_id>/events", methods=["GET"])
+    @operations.EVENTS
+    def stream(order_id: str) -> Response:
+        principal = authentication.caller(services, EVENTS_READ, ORDERS_READ)
+        found = services.track(principal.tenant_id, order_id, 0)
+        if found is None:
+            raise OrderNotFound()
+        after = event_streams.after(request.headers.get("Last-Event-ID"))
+        events = services.events(principal.tenant_id, order_id, 0)
+        if event_streams.is_over(found, events, after):
+            return Response(status=204)
+        blocks = [event_streams.block(event) for event in events if event.sequence > after]
+        body = b"".join([event_streams.BEGINNING, *blocks])
+        return Response(body, 200, content_type=event_streams.MEDIA_TYPE)
 
     return orders

@@ -11,7 +11,7 @@ from app import errors
 from app.orders.document import Moment
 from app.orders.model import Accepted, Status
 from app.orders.views import OrderPage, OrderSummary, OrderView, TimelineEntry
-from web import cursors, paths
+from web import cursors, pacing, paths
 
 RETRY_AFTER_S = "1"
 
@@ -107,7 +107,7 @@ def cancelling(order_id: str) -> Response:
 def accepted_parts(outcome: Accepted) -> tuple[bytes, list[tuple[str, str]]]:
     """Body and headers of a 202."""
     order = accepted_order(outcome)
-    headers = [("Location", order.links.self), ("Retry-After", RETRY_AFTER_S)]
+    headers = [("Location", order.links.self), pacing.retry_after(outcome.created_at.timestamp())]
     if outcome.replayed:
         headers.append(("Idempotency-Replayed", "true"))
     return _encode(order), headers
@@ -117,18 +117,14 @@ def accepted_order(outcome: Accepted) -> AcceptedOrder:
     return AcceptedOrder(outcome.order_id, Status.PENDING, outcome.created_at, _links(outcome.order_id))
 
 
-def order(view: OrderView) -> Response:
-    """Answer with one order under a strong validator, or 304 when the client has it already."""
-    answer = json(_order(view))
-    answer.set_etag(etag(view))
-    answer.headers["Cache-Control"] = "private, no-cache"
-    answer.make_conditional(request)
-    return answer
+def order_body(view: OrderView) -> bytes:
+    """One order as it is told."""
+    return _encode(Order(**_values(view), links=_links(view.tracking_id)))
 
 
-def etag(view: OrderView) -> str:
+def etag_of(version: int, body: bytes) -> str:
     """The strong validator: the order's version, and a digest for what changes between two of them."""
-    return f"{view.version}-{blake2b(_encode(_order(view)), digest_size=12).hexdigest()}"
+    return f"{version}-{blake2b(body, digest_size=12).hexdigest()}"
 
 
 def match(view: OrderView) -> None:
@@ -138,12 +134,8 @@ def match(view: OrderView) -> None:
     :raises PreconditionFailed: if the order is not as the client has it
     """
     wanted = request.if_match
-    if "If-Match" in request.headers and not wanted.contains(etag(view)):
+    if "If-Match" in request.headers and not wanted.contains(etag_of(view.version, order_body(view))):
         raise PreconditionFailed()
-
-
-def _order(view: OrderView) -> Order:
-    return Order(**_values(view), links=_links(view.tracking_id))
 
 
 def order_list(page: OrderPage) -> Response:

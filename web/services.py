@@ -5,12 +5,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from app.callbacks.service import Received
 from app.callbacks.signature import Signed
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
+from app.outbox.model import Event
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
 from app.settlement.views import (
     ActedOn,
@@ -53,6 +56,38 @@ class Identity(Protocol):
 
     def authenticate(self, token: str) -> Principal | None:
         """Whose token this is, None when nobody's."""
+
+
+class Tracked(msgspec.Struct, frozen=True, array_like=True):
+    """
+    One order as it is told.
+
+    :param accepted_at: seconds since 1970
+    :param etag: the strong validator, without quotes
+    """
+
+    version: int
+    status: Status
+    accepted_at: float
+    etag: str
+    body: bytes
+
+
+class OrderChanges(Protocol):
+    """Tells which orders have changed."""
+
+    def follow(self, listener: "Listener") -> None:
+        """Tell this one from now on, from a thread."""
+
+
+class Listener(Protocol):
+    """Who wants to be told of changed orders."""
+
+    def watched(self) -> list[str]:
+        """The orders that it waits for."""
+
+    def tell(self, versions: Mapping[str, int]) -> None:
+        """Orders have reached these versions; also of orders that it does not wait for, and again."""
 
 
 class Limits(Protocol):
@@ -186,7 +221,10 @@ class Services:
     identity                       tells whose a token is
     accept(new)                    a future that ends after the commit, with Accepted or with KeyReused,
                                    ExternalIdTaken, Unavailable
-    order(tenant_id, order_id)     None when the tenant has no such order
+    order(tenant_id, order_id)     as Postgres has it, None when the tenant has no such order
+    track(tenant_id, order_id, at_least)  the same as it is told, as `web.tracking.Tracking.find` says
+    events(tenant_id, order_id, after)  the order's events behind that sequence, none for another tenant's order
+    changes                        tells which orders have changed
     list_orders(tenant_id, filter, after, limit)  newest first, those after the position `after`
     timeline(tenant_id, order_id)  oldest first, None when the tenant has no such order
     readiness()                    every dependency: True, or False, or a word on what is missing
@@ -206,6 +244,9 @@ class Services:
     identity: Identity
     accept: Callable[[NewOrder], Future[Accepted]]
     order: Callable[[str, str], OrderView | None]
+    track: Callable[[str, str, int], Tracked | None]
+    events: Callable[[str, str, int], list[Event]]
+    changes: OrderChanges
     list_orders: Callable[[str, OrderFilter, Position | None, int], OrderPage]
     timeline: Callable[[str, str], list[TimelineEntry] | None]
     readiness: Callable[[], Mapping[str, bool | str]]

@@ -26,6 +26,7 @@ class Status(StrEnum):
     FAILED = "FAILED"  # refused or given up, with everything undone
 
 
+FINAL = frozenset({Status.DELIVERED, Status.CANCELLED, Status.FAILED})
 # Promised, and not in a courier's hands yet: who has the delivery may still give it back.
 CANCELLABLE = frozenset({Status.CONFIRMED, Status.PREPARING, Status.READY_FOR_PICKUP})
 

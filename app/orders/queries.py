@@ -90,6 +90,14 @@ def order(
     )
 
 
+def versions(connection: Connection, order_ids: Sequence[str]) -> dict[str, int]:
+    """The versions of those of the orders that there are."""
+    found = connection.execute(
+        text("SELECT id, version FROM uoop_orders WHERE id = ANY(:ids)"), {"ids": list(order_ids)}
+    )
+    return {row.id: row.version for row in found}
+
+
 def page(
     connection: Connection, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int
 ) -> OrderPage:

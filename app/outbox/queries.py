@@ -121,6 +121,18 @@ def page(connection: Connection, wanted: Selection, *, after: int, limit: int) -
     return [Event(*row) for row in result]
 
 
+def of_order(connection: Connection, tenant_id: str, order_id: str, *, after: int = 0) -> list[Event]:
+    """The events of the tenant's order that are still in the log, behind the sequence `after`, in their order."""
+    result = connection.execute(
+        text(
+            f"SELECT {_EVENT} FROM outbox_log l "
+            "WHERE l.order_id = :order AND l.tenant_id = :tenant AND l.sequence > :after ORDER BY l.sequence"
+        ),
+        {"order": order_id, "tenant": tenant_id, "after": after},
+    )
+    return [Event(*row) for row in result]
+
+
 def end(connection: Connection, *, back: int = 0) -> int:
     """The place `back` events before the log's end."""
     pos: int = connection.execute(text("SELECT pos FROM outbox_sequencer")).scalar_one()

@@ -14,20 +14,18 @@ from rich.console import Console
 from sqlalchemy import Connection
 
 from app import database, errors
-from app.orders.views import Wish
 from app.runs import follow_ups, search
 from app.runs.acts import RunNotFound
 from app.runs.views import RunTrace
 from infra import running
 from infra.cli import picture
+from infra.client.orders import Order, settled
 from infra.client.rest import Client, Refused
 from infra.settings import Settings
 from sagas import telling
 from sagas.all import SAGAS
 
-WATCH_EVERY_S = 0.5
 UNBOUNDED_WIDTH = 140  # where no terminal says how wide it is
-_UNDER_WAY = frozenset({"PENDING"})
 _TRACKING_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Tracking id.")]
@@ -75,16 +73,22 @@ def status(
     ] = False,
 ) -> None:
     """Print where an order stands, as JSON."""
-    client, last = _client(), ""
-    while True:
-        order = _order(client, order_id)
-        shown = json.dumps(order, indent=2) if not watch else _line(order)
+    client = _client()
+    if watch:
+        _of_order(order_id, lambda: _watch(client, order_id))
+    else:
+        print(json.dumps(_of_order(order_id, lambda: client.order(order_id)), indent=2))
+
+
+def _watch(client: Client, order_id: str) -> None:
+    last = ""
+    for order in client.changes(order_id):
+        shown = _line(order)
         if shown != last:
             print(shown, flush=True)
-        if not watch or _settled(order):
+        if settled(order):
             return
         last = shown
-        time.sleep(WATCH_EVERY_S)
 
 
 def trace(
@@ -144,11 +148,6 @@ def _client() -> Client:
     return Client.of(running.connected(Settings.load()))
 
 
-def _order(client: Client, order_id: str) -> dict[str, object]:
-    order: dict[str, object] = _of_order(order_id, lambda: client.order(order_id))
-    return order
-
-
 def _of_order(order_id: str, ask: Callable[[], Any]) -> Any:
     """:raises NoSuchOrder: if the API does not know it"""
     if not _TRACKING_ID.fullmatch(order_id):
@@ -161,13 +160,7 @@ def _of_order(order_id: str, ask: Callable[[], Any]) -> Any:
         raise
 
 
-def _settled(order: dict[str, object]) -> bool:
-    cancellation = order["cancellation"]
-    under_way = isinstance(cancellation, dict) and cancellation["state"] == Wish.UNDER_WAY
-    return order["status"] not in _UNDER_WAY and not under_way
-
-
-def _line(order: dict[str, object]) -> str:
+def _line(order: Order) -> str:
     parts = [order["status"], order["stage"], order["partner"] and f"partner {order['partner']}"]
     failure, cancellation, refunded = order["failure"], order["cancellation"], order["refunded"]
     if isinstance(failure, dict):

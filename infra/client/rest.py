@@ -2,14 +2,17 @@
 
 import http.client
 import json
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from app import errors
+from infra.client import orders
+from infra.client.orders import Order
 from infra.settings import Settings
 
 RUNS = "/v1/ops/runs"
@@ -82,6 +85,16 @@ class Client:
 
     def order(self, tracking_id: str) -> Any:
         return self._ask("GET", f"/v1/orders/{tracking_id}")
+
+    def changes(self, tracking_id: str) -> Iterator[Order]:
+        """The order as it stands, and again whenever it has changed."""
+        asked = orders.Orders(self.address, self.token, patience_s=self.patience_s)
+        try:
+            yield from asked.changes(tracking_id, within_s=math.inf)
+        except orders.Refused as error:
+            raise Refused(status=error.status, problem=error.problem) from error
+        except orders.NotAnswered as error:
+            raise NotAnswering(address=self.address, reason=str(error)) from error
 
     def cancel(self, tracking_id: str) -> Any:
         """Wish an order cancelled; told again it stays one wish."""

@@ -98,3 +98,9 @@ TIMELINE: dict[str, Any] = {
     ],
     "links": LINKS,
 }
+
+STREAM = (
+    "retry: 2000\n\n"
+    "id: 1\nevent: order.accepted\n"
+    f'data: {{"specversion":"1.0","id":"118","type":"order.accepted","subject":"{TRACKING_ID}","sequence":1}}\n\n'
+)

@@ -21,6 +21,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "true when this key had been answered before.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "Preference-Applied": {
+        "description": "wait and its seconds, when the answer has waited or would have; absent when it came at once.",
+        "schema": _TEXT,
+    },
     "ETag": {"description": "Strong validator for If-None-Match.", "schema": _TEXT},
     "WWW-Authenticate": {"description": "The challenge of RFC 6750.", "schema": _TEXT},
     "RateLimit": {"description": "What is left to this key and to its tenant.", "schema": _TEXT},
@@ -50,6 +54,21 @@ IF_NONE_MATCH = {
     "name": "If-None-Match",
     "description": "The ETag of what you have.",
     "schema": _TEXT,
+}
+PREFER = {
+    "in": "header",
+    "name": "Prefer",
+    "description": "wait=N (RFC 7240): answer when the order changes, or after N seconds, 60 at most. With "
+    "If-None-Match, when it is no longer as you have it; without, when it is no longer as the 202 told.",
+    "schema": {"type": "string", "maxLength": 1000},
+    "example": "wait=30",
+}
+LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "description": "The id of the last event that you have.",
+    "schema": _TEXT,
+    "example": "1",
 }
 
 IF_MATCH = {
@@ -177,12 +196,19 @@ LIST = Blueprint.doc(
 ORDER = Blueprint.doc(
     operationId="getOrder",
     summary="Follow an order",
-    description="Answers 200 while the order is pending and after it failed.",
+    description="Answers 200 while the order is pending and after it failed; Retry-After tells when it is worth "
+    "asking again. With Prefer: wait=N it answers as soon as the order changes; a process in which too many wait "
+    "answers at once.",
     security=[{"ApiKey": []}],
-    parameters=[IF_NONE_MATCH],
+    parameters=[IF_NONE_MATCH, PREFER],
     responses={
-        "200": answer("The order.", "Order", examples.CONFIRMED, ["ETag"]),
-        "304": {"description": "You have it already.", "headers": _headers(["ETag"])},
+        "200": answer(
+            "The order.", "Order", examples.CONFIRMED, ["ETag", "Retry-After", "Preference-Applied"]
+        ),
+        "304": {
+            "description": "You have it already.",
+            "headers": _headers(["ETag", "Retry-After", "Preference-Applied", *_LIMITS]),
+        },
         **problems_of("order-not-found", "no-such-path", *READING),
     },
 )
@@ -211,6 +237,28 @@ CANCEL = Blueprint.doc(
             "precondition-failed",
             *READING,
         ),
+    },
+)
+EVENTS = Blueprint.doc(
+    operationId="streamEvents",
+    summary="Follow an order's events",
+    description="Server-Sent Events: the order's events so far, then each as it happens; `id` is the event's "
+    "sequence, `event` its type, `data` a CloudEvent. The stream ends some seconds after the order's last status, "
+    "after a quarter of an hour, and at once where nobody can wait: a client comes again with Last-Event-ID. Needs "
+    "the scope events:read or orders:read.",
+    security=[{"ApiKey": []}],
+    parameters=[LAST_EVENT_ID],
+    responses={
+        "200": {
+            "description": "The stream.",
+            "headers": _headers(_LIMITS),
+            "content": {"text/event-stream": {"schema": _TEXT, "example": examples.STREAM}},
+        },
+        "204": {
+            "description": "You have all, and nothing more is to come.",
+            "headers": _headers(_LIMITS),
+        },
+        **problems_of("order-not-found", "no-such-path", *READING),
     },
 )
 TIMELINE = Blueprint.doc(

@@ -1,8 +1,16 @@
+import random
+
 import pytest
 from fake_platform import TOKEN, Platform
 from flask.testing import FlaskClient
 
 from web.app import create_app
+
+
+@pytest.fixture(autouse=True)
+def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two answers to one question are the same."""
+    monkeypatch.setattr(random, "random", lambda: 0.5)
 
 
 @pytest.fixture

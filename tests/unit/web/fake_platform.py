@@ -22,7 +22,9 @@ from app.orders.views import (
     StepView,
     TimelineEntry,
 )
-from web.services import Principal, Services
+from app.outbox.model import Event
+from web.services import Listener, Principal, Services
+from web.tracking import Rank, Tracking
 
 TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
 OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
@@ -74,6 +76,33 @@ class Messages:
         return Received(reports=1, new=1)
 
 
+class NothingKept:
+    """A status cache that has lost all."""
+
+    def get(self, tenant_id: str, order_id: str) -> bytes | None:
+        return None
+
+    def put(self, tenant_id: str, order_id: str, told: bytes, *, rank: Rank, for_ms: int) -> None:
+        return None
+
+
+class Changes:
+    """Tells of changes when a test says so."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+
+    def follow(self, listener: Listener) -> None:
+        self.listeners.append(listener)
+
+    def tell(self, version: int) -> None:
+        for listener in self.listeners:
+            listener.tell({ORDER_ID: version})
+
+    def watched(self) -> list[str]:
+        return [order_id for listener in self.listeners for order_id in listener.watched()]
+
+
 class Platform:
     """Keeps what it was given; answers what it was told to."""
 
@@ -102,6 +131,8 @@ class Platform:
         self.webhooks = WebhookDesk()
         self.delivery_desk = DeliveryDesk()
         self.messages = Messages()
+        self.changes = Changes()
+        self.log: list[Event] = []
 
     def recognise(self, token: str) -> Principal | None:
         return self.tokens.get(token) if self.remembers else None
@@ -149,11 +180,18 @@ class Platform:
     def timeline(self, tenant_id: str, order_id: str) -> list[TimelineEntry] | None:
         return self.entries if (tenant_id, order_id) == ("t1", ORDER_ID) else None
 
+    def events(self, tenant_id: str, order_id: str, after: int) -> list[Event]:
+        mine = (tenant_id, order_id) == ("t1", ORDER_ID)
+        return [event for event in self.log if mine and event.sequence > after]
+
     def services(self) -> Services:
         return Services(
             identity=self,
             accept=self.accept,
             order=self.order,
+            track=Tracking(self.order, NothingKept()).find,
+            events=self.events,
+            changes=self.changes,
             list_orders=self.list_orders,
             timeline=self.timeline,
             readiness=lambda: self.dependencies,

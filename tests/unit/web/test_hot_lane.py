@@ -33,7 +33,7 @@ def hot_lane(platform: Platform) -> HotLane:
         future = platform.accept(new)
         tell([(asker, future.exception() or future.result())])
 
-    return HotLane(create_app(services), services, submit_for, threads=2)
+    return HotLane(create_app(services), services, submit_for, threads=2, places=3)
 
 
 def ask(

@@ -16,7 +16,7 @@ def test_a_body_is_read_though_the_server_gives_futures(platform: Platform) -> N
 
     async def ask() -> None:
         services = platform.services()
-        lane = HotLane(create_app(services), services, lambda *_: None, threads=1)
+        lane = HotLane(create_app(services), services, lambda *_: None, threads=1, places=1)
         given = [{"type": "http.request", "body": body, "more_body": False}]
 
         def receive() -> "asyncio.Future[dict[str, Any]]":

@@ -1,0 +1,255 @@
+"""What is kept of orders is never older than what was known, and losing it costs nothing but time."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from prometheus_client import REGISTRY
+from test_reading import view
+from world import World
+
+from app.orders.views import OrderView
+from app.outbox import queries as events
+from app.outbox import sequencer
+from app.outbox.model import Event
+from app.outbox.queries import Selection
+from infra.changes import Watcher
+from infra.status_cache import Announcer, StatusCache
+from infra.wiring import redis_client
+from web.tracking import Tracking
+
+WITHIN_S = 10.0
+
+
+class Counting:
+    """Reads orders as Postgres has them, and counts."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.reads = world, 0
+
+    def __call__(self, tenant_id: str, order_id: str) -> OrderView | None:
+        self.reads += 1
+        return view(self.world, order_id, tenant_id)
+
+
+@pytest.fixture
+def read(world: World) -> Counting:
+    return Counting(world)
+
+
+@pytest.fixture
+def tracking(read: Counting, client: "redis.Redis[bytes]") -> Tracking:
+    return Tracking(read, StatusCache(client))
+
+
+def status(tracking: Tracking, order: str, at_least: int = 0) -> str:
+    found = tracking.find("default", order, at_least)
+    assert found
+    return found.status
+
+
+def event_of(order: str, version: int) -> Event:
+    return Event(1, 1, "default", order, version, "order.confirmed", {}, datetime.now(UTC))
+
+
+def hits(result: str) -> float:
+    return REGISTRY.get_sample_value("uoop_status_cache_reads_total", {"result": result}) or 0.0
+
+
+def test_an_order_is_read_once_and_told_again(world: World, tracking: Tracking, read: Counting) -> None:
+    (order,) = world.accept()
+    before = hits("hit"), hits("miss")
+
+    told = [tracking.find("default", order) for _ in range(3)]
+
+    assert told[0] == told[1] == told[2]
+    assert (read.reads, hits("hit") - before[0], hits("miss") - before[1]) == (1, 2, 1)
+
+
+def test_what_is_kept_is_no_longer_told_when_the_change_is_announced(
+    world: World, tracking: Tracking, client: "redis.Redis[bytes]"
+) -> None:
+    (order,) = world.accept()
+    pending = status(tracking, order)
+    world.settle()
+
+    Announcer(client).announce([event_of(order, 2)])
+
+    assert (pending, status(tracking, order)) == ("PENDING", "CONFIRMED")
+
+
+def test_what_was_read_before_a_change_is_not_kept_after_it(
+    world: World, client: "redis.Redis[bytes]"
+) -> None:
+    """A slow reader comes back after the change was announced, or after somebody has read it."""
+    (order,) = world.accept()
+    cache = StatusCache(client)
+    cache.put("default", order, b"pending", rank=(1, 5), for_ms=60_000)
+
+    Announcer(client).announce([event_of(order, 2)])
+    cache.put("default", order, b"pending", rank=(1, 9), for_ms=60_000)
+    after_the_announcement = cache.get("default", order)
+    cache.put("default", order, b"confirmed", rank=(2, 3), for_ms=60_000)
+    cache.put("default", order, b"pending", rank=(1, 9), for_ms=60_000)
+    cache.put("default", order, b"confirmed before", rank=(2, 2), for_ms=60_000)
+
+    assert (after_the_announcement, cache.get("default", order)) == (None, b"confirmed")
+
+
+def test_an_announcement_that_comes_late_leaves_what_is_newer(client: "redis.Redis[bytes]") -> None:
+    cache = StatusCache(client)
+    cache.put("default", "o", b"third", rank=(3, 5), for_ms=60_000)
+
+    Announcer(client).announce([event_of("o", 2), event_of("o", 3)])
+
+    assert cache.get("default", "o") == b"third"
+
+
+def test_who_knows_of_a_newer_version_is_not_told_an_older_one(world: World, tracking: Tracking) -> None:
+    (order,) = world.accept()
+    status(tracking, order)
+    world.settle()
+
+    assert status(tracking, order, at_least=2) == "CONFIRMED"
+
+
+def test_a_cache_that_was_emptied_is_filled_again(
+    world: World, tracking: Tracking, read: Counting, client: "redis.Redis[bytes]"
+) -> None:
+    (order,) = world.accept()
+    status(tracking, order)
+    client.flushdb()
+
+    assert [status(tracking, order) for _ in range(2)] == ["PENDING", "PENDING"]
+    assert read.reads == 2
+
+
+def test_a_cache_that_is_away_changes_no_answer(world: World, read: Counting) -> None:
+    (order,) = world.accept()
+    nobody = redis_client("redis://127.0.0.1:1/0", connect_s=0.2, answer_s=0.2)
+    tracking = Tracking(read, StatusCache(nobody))
+
+    assert [status(tracking, order) for _ in range(3)] == ["PENDING"] * 3
+    Announcer(nobody).announce([event_of(order, 2)])
+
+
+def test_a_kept_order_is_not_told_to_another_tenant(world: World, tracking: Tracking) -> None:
+    (order,) = world.accept()
+    status(tracking, order)
+
+    assert tracking.find("another", order) is None
+    assert tracking.find("default", f"{order}:another") is None
+
+
+def test_who_asks_at_the_same_time_shares_one_reading(world: World) -> None:
+    (order,) = world.accept()
+    reads: list[str] = []
+    told: list[object] = []
+    others = [threading.Thread(target=lambda: told.append(tracking.find("default", order))) for _ in range(4)]
+
+    def slow(tenant_id: str, order_id: str) -> OrderView | None:
+        reads.append(order_id)
+        for other in others:
+            other.start()
+        while len(tracking._under_way["default", order]._condition._waiters) < len(others):  # type: ignore[attr-defined]
+            pass
+        return view(world, order_id, tenant_id)
+
+    tracking = Tracking(slow, StatusCache(redis_client("redis://127.0.0.1:1/0")))
+    tracking.find("default", order)
+    for other in others:
+        other.join(WITHIN_S)
+
+    assert (len(reads), len(told)) == (1, 4)
+
+
+class Waiting:
+    """Somebody who waits for orders, and notes what is told."""
+
+    def __init__(self, *orders: str) -> None:
+        self.orders, self.told = list(orders), threading.Event()
+        self.versions: dict[str, int] = {}
+
+    def watched(self) -> list[str]:
+        return self.orders
+
+    def tell(self, versions: Mapping[str, int]) -> None:
+        self.versions.update(versions)
+        if any(version > 1 for version in self.versions.values()):
+            self.told.set()
+
+
+@pytest.fixture
+def watch(world: World) -> Iterator[Callable[["redis.Redis[bytes]", Waiting], None]]:
+    watchers: list[Watcher] = []
+
+    def begin(client: "redis.Redis[bytes]", waiting: Waiting) -> None:
+        watchers.append(Watcher(client, world.db))
+        watchers[-1].follow(waiting)
+
+    yield begin
+    for watcher in watchers:
+        watcher.stop()
+
+
+def test_who_waits_is_told_of_what_is_announced(
+    world: World, client: "redis.Redis[bytes]", watch: Callable[..., None]
+) -> None:
+    waiting = Waiting("some-order")  # of which Postgres knows nothing
+    watch(client, waiting)
+    while not client.pubsub_numsub("uoop:changed")[0][1]:
+        pass
+
+    Announcer(client).announce([event_of("some-order", 4)])
+
+    assert waiting.told.wait(WITHIN_S)
+    assert waiting.versions == {"some-order": 4}
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_who_waits_is_told_though_nothing_was_announced(
+    world: World, client: "redis.Redis[bytes]", watch: Callable[..., None], away: bool
+) -> None:
+    (order,) = world.accept()
+    waiting = Waiting(order)
+    watch(redis_client("redis://127.0.0.1:1/0") if away else client, waiting)
+
+    world.settle()
+
+    assert waiting.told.wait(WITHIN_S)
+    assert waiting.versions == {order: 2}
+
+
+def test_the_versions_that_are_announced_are_those_of_the_orders(world: World) -> None:
+    (order,) = world.accept()
+    world.settle()
+    with world.db.begin() as connection:
+        sequencer.sequence(connection)
+        log = events.page(connection, Selection(order_id=order), after=0, limit=10)
+
+    told = view(world, order)
+    assert told
+    assert log[-1].sequence == told.version
+
+
+def test_the_events_of_an_order_are_found_in_the_log(world: World) -> None:
+    mine, another = world.accept(2)
+    world.settle()
+    with world.db.begin() as connection:
+        sequencer.sequence(connection)
+
+    with world.db.begin() as connection:
+        told = [
+            events.of_order(connection, tenant, order, after=after)
+            for tenant, order, after in (
+                ("default", mine, 0),
+                ("default", mine, 1),
+                ("another", mine, 0),
+                ("default", another, 2),
+            )
+        ]
+
+    assert [[event.sequence for event in found] for found in told] == [[1, 2], [2], [], []]
+    assert {event.order_id for event in told[0]} == {mine}
