@@ -202,13 +202,13 @@ GUARDS = {
         ),
     ),
     "the gate: not cancelled": Guard(
-        (sql("AND NOT r.cancel_requested AND r.not_after", "AND r.not_after"),),
+        (sql("OR NOT r.cancel_requested AND r.not_after", "OR r.not_after"),),
         Script(until=DISPATCH, ops=(("cancel", 0), ("step", 0, None))),
     ),
     "the gate: in time, where neither the steps nor the partners look at it": Guard(
         (
-            sql("AND NOT r.cancel_requested AND r.not_after > now()", "AND NOT r.cancel_requested"),
-            code(gate, "expired", lambda *_: {}),
+            sql("OR NOT r.cancel_requested AND r.not_after > now()", "OR NOT r.cancel_requested"),
+            code(gate, "expired", lambda *_, **__: {}),
             code(dispatch_to_partner, "_request", _without_bound),
         ),
         Script(until=DISPATCH, ops=(("late", 0),)),

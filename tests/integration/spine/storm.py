@@ -25,11 +25,12 @@ from sagas.all import SAGAS
 from sagas.engine import CRASHES_ALONE, Engine, Limits
 from sagas.heartbeat import Heartbeat
 from sagas.operations import Instruction, Operations
-from sagas.steps import dispatch_to_partner
+from sagas.steps import asking
 
 Op = tuple[Any, ...]
 SIDES = ("payment", "kitchens", *RANKING)
 RESOURCES = ("authorizations", "captures", "placements", "dispatches")
+MONEY_BACK = ["authorize-payment", "capture-payment", "return-money"]
 EXECUTORS_AT_MOST = 6
 
 
@@ -380,6 +381,8 @@ class Storm:
                 ), f"confirmed with {its}"
                 assert order in held or order in self.may_fail, "confirmed without its place"
                 assert order not in self.barred, "passed the gate, and should not have"
+            elif status == "CANCELLED" and its == MONEY_BACK:
+                continue  # cancelled after its promise: what was taken has been given back
             else:
                 assert its == [], f"{status}, and there stand {its}"
                 assert order not in held, "its place leaks"
@@ -487,7 +490,7 @@ def rage(db: Database, client: "redis.Redis[bytes]", script: Script) -> None:
         )
         for provider in world.providers():
             patch.setattr(provider, "_happen", stage.pause)
-        patch.setattr(dispatch_to_partner, "ThreadPoolExecutor", OneAfterTheOther)
+        patch.setattr(asking, "ThreadPoolExecutor", OneAfterTheOther)
         clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: stage.pause("sleep"))
         patch.setattr(engine_module, "time", clock)
         patch.setitem(executions.begin.__kwdefaults__, "lease_s", 3600.0)

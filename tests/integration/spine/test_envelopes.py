@@ -65,7 +65,8 @@ def test_every_type_is_emitted_as_its_schema_says(emitted: list[Event]) -> None:
     }
 
     assert wrong == {}
-    assert {event.type for event in emitted} == EVENTS.keys()
+    of_orders = {type_ for type_ in EVENTS if not type_.startswith("webhook.")}
+    assert {event.type for event in emitted} == of_orders
 
 
 def test_no_event_holds_what_its_schema_does_not_tell_of(emitted: list[Event]) -> None:

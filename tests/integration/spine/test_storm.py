@@ -60,7 +60,7 @@ SCRIPTS = st.builds(
 )
 LONG = os.environ.get("UOOP_STORM_EXAMPLES")
 STORM = settings(
-    max_examples=int(LONG or 40),
+    max_examples=int(LONG or 15),
     derandomize=LONG is None,
     deadline=None,
     database=None,

@@ -108,7 +108,11 @@ def test_the_hot_lane_tells_an_order_as_flask_does(platform: Platform, view: Any
     )
 
     told = {name.lower(): value for name, value in flask.headers if name.lower() not in VARYING}
-    assert (hot.status, {name: value for name, value in hot.headers.items() if name not in VARYING}) == (
+    heard = {name: value for name, value in hot.headers.items() if name not in VARYING}
+    for each in (told, heard):  # it grows with the order's age, which has grown meanwhile
+        if "retry-after" in each:
+            each["retry-after"] = "so many seconds"
+    assert (hot.status, heard) == (
         flask.status_code,
         told,
     )
