@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+import structlog
+
 from app.outbox.relay import Relay
 
 PATIENCE_S = 0.1
+
+log = structlog.get_logger()
 
 
 class Relays:
@@ -22,12 +26,19 @@ class Relays:
 
         :return: how many events were taken since the last call
         """
-        if len(self._relays) == 1:
-            return self._relays[0].run_once()
         late = set(self._running)
         for relay in self._relays:
             if relay.sink not in late:
-                self._running[relay.sink] = self._pool.submit(relay.run_once)
+                self._running[relay.sink] = self._pool.submit(_run, relay)
         wait([future for sink, future in self._running.items() if sink not in late], timeout=PATIENCE_S)
         done = [sink for sink, future in self._running.items() if future.done()]
         return sum(self._running.pop(sink).result() for sink in done)
+
+
+def _run(relay: Relay) -> int:
+    """A sink that breaks in an unforeseen way is told of, and keeps no other from its events."""
+    try:
+        return relay.run_once()
+    except Exception:
+        log.exception("relay-broken", sink=relay.sink)
+        return 0

@@ -50,6 +50,13 @@ class Silent(Picky):
         raise SinkAway
 
 
+class Broken(Picky):
+    """Raises what nobody has foreseen."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        raise RuntimeError("a mistake in the sink")
+
+
 def test_a_refused_event_is_put_aside_after_its_tries_and_the_rest_goes_on(db: Database) -> None:
     sink = Picky(refuses=frozenset({"odd"}))
     relay = Relay(db, sink, holder="one")
@@ -118,6 +125,17 @@ def test_a_silent_sink_keeps_no_other_waiting(db: Database) -> None:
         assert [event.order_id for event in other.taken] == ["a", "b", "c"]
     finally:
         silent.released.set()
+
+
+def test_a_sink_that_breaks_in_an_unforeseen_way_keeps_no_other_from_its_events(db: Database) -> None:
+    broken, other = Broken("broken"), Picky()
+    relays = Relays([Relay(db, sink, holder="one") for sink in (broken, other)])
+    relays.run_once()
+    for name in ("a", "b", "c"):
+        written(db, name)
+        relays.run_once()
+
+    assert [event.order_id for event in other.taken] == ["a", "b", "c"]
 
 
 def test_what_is_dropped_by_age_becomes_dead_letters_of_the_sinks_that_lack_it(db: Database) -> None:
