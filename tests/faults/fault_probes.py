@@ -5,6 +5,7 @@ import json
 import secrets
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -24,12 +25,16 @@ class Probes:
 
     :param at_once: answered without 5xx at the first try
     :param in_the_end: the same with the retries that the API asks for, within half a minute
+    :param refused: why those were not answered at once
+    :param given_up: when and why those were not answered in the end
     """
 
     stack: Stack
     made: int = 0
     at_once: int = 0
     in_the_end: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    given_up: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -51,22 +56,26 @@ class Probes:
 
     def _probe(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes | None:
         end, first, told, pause_s = time.monotonic() + RETRIED_FOR_S, True, None, FIRST_PAUSE_S
+        why = ""
         while told is None and (first or time.monotonic() < end):
-            told, wait_s = self._once(method, path, body, headers)
+            told, wait_s, why = self._once(method, path, body, headers)
             with self._lock:
                 self.made += first
                 self.at_once += first and told is not None
+                self.refused.update([f"{method} {why}"] if first and told is None else [])
                 self.in_the_end += told is not None
             first = False
             if told is None:
                 time.sleep(wait_s or pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        if told is None:
+            self.given_up.append(f"{time.strftime('%H:%M:%S')} {method} {why}")
         return told
 
     def _once(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[bytes | None, float]:
-        """The answer's body, or None and how long the API asks to wait; 0 if it does not."""
+    ) -> tuple[bytes | None, float, str]:
+        """The answer's body, or None, how long the API asks to wait (0 if it does not), and what came instead."""
         settings = self.stack.settings
         token = (settings.home / "api-key").read_text().strip()
         connection = http.client.HTTPConnection(settings.host, settings.port, timeout=ANSWER_WITHIN_S)
@@ -75,9 +84,9 @@ class Probes:
             answer = connection.getresponse()
             told = answer.read()
             if answer.status < 300:
-                return told, 0.0
-            return None, float(answer.getheader("Retry-After") or 0)
-        except (OSError, http.client.HTTPException):
-            return None, 0.0
+                return told, 0.0, ""
+            return None, float(answer.getheader("Retry-After") or 0), str(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            return None, 0.0, type(error).__name__
         finally:
             connection.close()

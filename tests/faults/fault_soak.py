@@ -77,6 +77,7 @@ def soak(minutes: float, others: list[Fault], *, seed: int) -> int:
         ((confirmed, could),) = stack.sql(_ENDS)
         growth.append(_grown(stack))
     print(f"{dict(sorted(counted.items()))}")
+    print(f"probes not answered at once: {dict(probes.refused)}; given up: {probes.given_up}")
     for finding in report.violations:
         print(finding.line)
     doubled_or_lost = report.lost, report.duplicates
