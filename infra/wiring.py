@@ -115,21 +115,19 @@ def services(settings: Settings, app: Celery) -> Services:
     bell = doorbell(settings, app)
     carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
-    holder = f"{socket.gethostname()}:{os.getpid()}"
     ports = _ports(settings, db, ledger, bell)
-    used = sinks(settings, db, bell.ring)
-    announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
+    used = relays(settings, db, bell.ring)
     return Services(
         engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
-        relays=Relays([_relay(db, sink, holder, announcer) for sink in used]),
+        relays=Relays(used),
         send_webhooks=_sender(settings, db, bell).run,
         apply_reports=partial(deliveries.apply_reports, ports),
         watch_deliveries=partial(deliveries.watch_deliveries, ports),
         reconcile=partial(reconcile, db, ledger),
         mend_capacity=partial(mend_capacity, db, ledger),
-        maintain=partial(_maintain, db, [sink.name for sink in used]),
+        maintain=partial(_maintain, db, [relay.sink for relay in used]),
         settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
     )
 
@@ -159,6 +157,13 @@ def sinks(settings: Settings, db: Database, ring: Callable[[Bell], None]) -> lis
 
         found.append(kafka.sink(settings))
     return found
+
+
+def relays(settings: Settings, db: Database, ring: Callable[[Bell], None]) -> list[Relay]:
+    """One for each sink, with all that is done once it has taken events."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
+    return [_relay(db, sink, holder, announcer) for sink in sinks(settings, db, ring)]
 
 
 def keyring(settings: Settings) -> Keyring:
