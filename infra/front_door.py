@@ -103,9 +103,13 @@ def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
     return GroupCommit(database.engine(url, pool_size=1), bell, start)
 
 
-def limits(settings: Settings) -> Limits:
-    """The rates of these settings, kept together by the API processes."""
-    limiter = Limiter(_quick_cache(settings), share=1 / settings.api_workers)
+def limiter(settings: Settings) -> Limiter:
+    """Keeps rates together with the other API processes."""
+    return Limiter(_quick_cache(settings), share=1 / settings.api_workers)
+
+
+def limits(settings: Settings, limiter: Limiter) -> Limits:
+    """The rates of these settings."""
     return Limits(limiter, settings.key_rate_per_s, settings.tenant_rate_per_s)
 
 
@@ -120,6 +124,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
     db = database.engine(url, pool_size=8)
     pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
     reading = Reading(db)
+    shared = limiter(settings)
     desk = Operations(db, SAGAS, bell)
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
@@ -137,7 +142,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         readiness=partial(readiness, db, clients),
         metrics=Exposition(db, clients["redis-broker"], desk).expose,
         cursor_secret=cache(partial(database.read, db, signing.of_cursors)),
-        limits=limits(settings),
+        limits=limits(settings, shared),
         shedding=pressure.retry_after_s,
         runs=desk,
         differences=DifferenceDesk(db, undoable=UNDOABLE),
@@ -149,7 +154,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
             allowed=webhooks_allowed(settings),
             ring=partial(bell.ring, Bell.WEBHOOKS),
         ),
-        callbacks=Callbacks(db, bell, CallersFile(settings.providers)),
+        callbacks=Callbacks(db, bell, CallersFile(settings.providers), shared),
     )
 
 
