@@ -21,13 +21,12 @@ from app.outbox.model import Event
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.settlement.desk import DifferenceDesk
-from app.webhooks.desk import WebhookDesk
 from infra.changes import Watcher
 from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
 from infra.status_cache import StatusCache
-from infra.wiring import doorbell, keyring, partner_names, redis_client, webhooks_allowed
+from infra.wiring import doorbell, partner_names, redis_client, webhook_desk
 from sagas.all import SAGAS
 from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
@@ -148,12 +147,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
         deliveries=DeliveryDesk(db, bell),
-        webhooks=WebhookDesk(
-            db,
-            keyring(settings),
-            allowed=webhooks_allowed(settings),
-            ring=partial(bell.ring, Bell.WEBHOOKS),
-        ),
+        webhooks=webhook_desk(settings, db, ring=partial(bell.ring, Bell.WEBHOOKS)),
         callbacks=Callbacks(db, bell, CallersFile(settings.providers), shared),
     )
 

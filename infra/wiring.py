@@ -36,6 +36,7 @@ from app.providers import registry
 from app.providers.port import Kind, Provider
 from app.runs import executions
 from app.settlement.service import Settlement
+from app.webhooks.desk import WebhookDesk
 from app.webhooks.keyring import Keyring
 from app.webhooks.sender import Sender
 from app.webhooks.sink import Webhooks
@@ -175,6 +176,11 @@ def keyring(settings: Settings) -> Keyring:
 def webhooks_allowed(settings: Settings) -> frozenset[str]:
     """Receivers that may be inside, for development."""
     return frozenset(each.strip().lower() for each in settings.webhook_allowed.split(",") if each.strip())
+
+
+def webhook_desk(settings: Settings, db: Database, *, ring: Callable[[], None]) -> WebhookDesk:
+    """:param ring: wakes the sender"""
+    return WebhookDesk(db, keyring(settings), allowed=webhooks_allowed(settings), ring=ring)
 
 
 def _sender(settings: Settings, db: Database, bell: RedisDoorbell) -> Sender:
