@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import psutil
 from sqlalchemy import Engine, text
@@ -65,15 +66,15 @@ def measured(
     with db.begin() as connection:
         connection.execute(_WRITE, {"orders": events // 3})
         connection.execute(text("ANALYZE outbox_in"))
-    told = {"sequencer": _timed(settings, lambda: _until_empty(lambda: _sequence(db)))}
+    told = {"sequencer": _timed(settings, partial(_until_empty, partial(_sequence, db)))}
     relays = {relay.sink: relay for relay in wiring.relays(settings, db, _nobody)}
     chosen = [relays[sink] for sink in sinks]
     for relay in chosen:
-        told[relay.sink] = _timed(settings, lambda relay=relay: _until_empty(relay.run_once))
+        told[relay.sink] = _timed(settings, partial(_until_empty, relay.run_once))
     if len(chosen) > 1:
         _begin_again(settings, db)
         together = Relays(chosen)
-        told["together"] = _timed(settings, lambda: _until_at_end(db, together))
+        told["together"] = _timed(settings, partial(_until_at_end, db, together))
     return told
 
 
