@@ -21,13 +21,12 @@ from app.outbox.model import Event
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.settlement.desk import DifferenceDesk
-from app.webhooks.desk import WebhookDesk
 from infra.changes import Watcher
 from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
 from infra.status_cache import StatusCache
-from infra.wiring import doorbell, keyring, partner_names, redis_client, webhooks_allowed
+from infra.wiring import doorbell, partner_names, redis_client, webhook_desk
 from sagas.all import SAGAS
 from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
@@ -103,9 +102,13 @@ def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
     return GroupCommit(database.engine(url, pool_size=1), bell, start)
 
 
-def limits(settings: Settings) -> Limits:
-    """The rates of these settings, kept together by the API processes."""
-    limiter = Limiter(_quick_cache(settings), share=1 / settings.api_workers)
+def limiter(settings: Settings) -> Limiter:
+    """Keeps rates together with the other API processes."""
+    return Limiter(_quick_cache(settings), share=1 / settings.api_workers)
+
+
+def limits(settings: Settings, limiter: Limiter) -> Limits:
+    """The rates of these settings."""
     return Limits(limiter, settings.key_rate_per_s, settings.tenant_rate_per_s)
 
 
@@ -120,6 +123,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
     db = database.engine(url, pool_size=8)
     pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
     reading = Reading(db)
+    shared = limiter(settings)
     desk = Operations(db, SAGAS, bell)
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
@@ -137,19 +141,14 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         readiness=partial(readiness, db, clients),
         metrics=Exposition(db, clients["redis-broker"], desk).expose,
         cursor_secret=cache(partial(database.read, db, signing.of_cursors)),
-        limits=limits(settings),
+        limits=limits(settings, shared),
         shedding=pressure.retry_after_s,
         runs=desk,
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
         deliveries=DeliveryDesk(db, bell),
-        webhooks=WebhookDesk(
-            db,
-            keyring(settings),
-            allowed=webhooks_allowed(settings),
-            ring=partial(bell.ring, Bell.WEBHOOKS),
-        ),
-        callbacks=Callbacks(db, bell, CallersFile(settings.providers)),
+        webhooks=webhook_desk(settings, db, ring=partial(bell.ring, Bell.WEBHOOKS)),
+        callbacks=Callbacks(db, bell, CallersFile(settings.providers), shared),
     )
 
 

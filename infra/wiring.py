@@ -36,6 +36,7 @@ from app.providers import registry
 from app.providers.port import Kind, Provider
 from app.runs import executions
 from app.settlement.service import Settlement
+from app.webhooks.desk import WebhookDesk
 from app.webhooks.keyring import Keyring
 from app.webhooks.sender import Sender
 from app.webhooks.sink import Webhooks
@@ -115,21 +116,19 @@ def services(settings: Settings, app: Celery) -> Services:
     bell = doorbell(settings, app)
     carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
-    holder = f"{socket.gethostname()}:{os.getpid()}"
     ports = _ports(settings, db, ledger, bell)
-    used = sinks(settings, db, bell.ring)
-    announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
+    used = relays(settings, db, bell.ring)
     return Services(
         engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
-        relays=Relays([_relay(db, sink, holder, announcer) for sink in used]),
+        relays=Relays(used),
         send_webhooks=_sender(settings, db, bell).run,
         apply_reports=partial(deliveries.apply_reports, ports),
         watch_deliveries=partial(deliveries.watch_deliveries, ports),
         reconcile=partial(reconcile, db, ledger),
         mend_capacity=partial(mend_capacity, db, ledger),
-        maintain=partial(_maintain, db, [sink.name for sink in used]),
+        maintain=partial(_maintain, db, [relay.sink for relay in used]),
         settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
     )
 
@@ -161,6 +160,13 @@ def sinks(settings: Settings, db: Database, ring: Callable[[Bell], None]) -> lis
     return found
 
 
+def relays(settings: Settings, db: Database, ring: Callable[[Bell], None]) -> list[Relay]:
+    """One for each sink, with all that is done once it has taken events."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
+    return [_relay(db, sink, holder, announcer) for sink in sinks(settings, db, ring)]
+
+
 def keyring(settings: Settings) -> Keyring:
     """What seals the secrets of webhooks; made once where none is given."""
     given = settings.webhook_key.get_secret_value()
@@ -170,6 +176,11 @@ def keyring(settings: Settings) -> Keyring:
 def webhooks_allowed(settings: Settings) -> frozenset[str]:
     """Receivers that may be inside, for development."""
     return frozenset(each.strip().lower() for each in settings.webhook_allowed.split(",") if each.strip())
+
+
+def webhook_desk(settings: Settings, db: Database, *, ring: Callable[[], None]) -> WebhookDesk:
+    """:param ring: wakes the sender"""
+    return WebhookDesk(db, keyring(settings), allowed=webhooks_allowed(settings), ring=ring)
 
 
 def _sender(settings: Settings, db: Database, bell: RedisDoorbell) -> Sender:

@@ -10,6 +10,7 @@ from tasks.base import ControlTask, Services
 
 LINGER_S = 0.25
 PACE_S = 0.1
+MANY = 2000  # events moved in one round: more are waiting
 RELAY_AT_MOST_S = 5.0
 SENDING_AT_MOST_S = 90  # its own stay, the slowest answer, and a name server that is silent
 REPORTS_AT_MOST_S = 5.0
@@ -48,11 +49,13 @@ def relay(self: ControlTask, **_: object) -> None:
         return
     started = quiet_since = time.monotonic()
     while time.monotonic() - started < RELAY_AT_MOST_S:
-        if _relay_once(services):
+        moved = _relay_once(services)
+        if moved:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since > LINGER_S:
             return
-        time.sleep(PACE_S)
+        if moved < MANY:
+            time.sleep(PACE_S)
     services.doorbell.ring(Bell.RELAY)
 
 

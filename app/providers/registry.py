@@ -34,10 +34,12 @@ class CallbackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     :param format: one of `app.callbacks.formats`
     :param secrets: by which it may sign, `whsec_...`, or where they are: `file:PATH`, `env:NAME`
+    :param rate_per_s: reports a second that are taken from it
     """
 
     format: str
     secrets: Annotated[list[str], msgspec.Meta(min_length=1, max_length=4)]
+    rate_per_s: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
 
     def __repr__(self) -> str:
         return f"CallbackConfig(format={self.format!r})"

@@ -254,6 +254,19 @@ _STREAM = f"""
     CROSS JOIN (SELECT count(*) AS entries, coalesce(min(pos), 0) AS first FROM audit_stream) b
     CROSS JOIN (SELECT coalesce(min(pos), 0) AS first FROM outbox_log) kept
 """
+# What is older than the log cannot be compared any more. `first`: consumers may have begun after the log did.
+_HEARD = f"""
+    CREATE TEMP TABLE audit_heard_log AS
+    SELECT h.consumer, h.order_id, l.pos, coalesce(h.id = l.id AND (h.type = l.type OR h.type = '{EventType.WITHHELD}'
+        AND EXISTS (SELECT FROM dead_letters d WHERE (d.sink, d.pos) = (h.consumer, l.pos))), h.id < kept.first) AS same
+    FROM audit_heard h LEFT JOIN outbox_log l ON (l.order_id, l.sequence) = (h.order_id, h.sequence)
+    CROSS JOIN (SELECT coalesce(min(id), 0) AS first FROM outbox_log) kept
+    WHERE h.type <> '{EventType.WEBHOOK_TEST}'
+"""
+_CONSUMERS = """
+    CREATE TEMP TABLE audit_consumers AS SELECT name, published, (SELECT coalesce(min(pos), 0) FROM audit_heard_log
+        WHERE consumer = name) AS first FROM audit_at
+"""
 ORDERS = (
     _EFFECTS,
     _EFFECT_KEYS,
@@ -276,7 +289,9 @@ EVENTS = (
     _TOLD,
     _FIRST_DELIVERIES,
     _STREAM,
-    "ANALYZE audit_told, audit_first_deliveries, audit_stream_log",
+    _HEARD,
+    _CONSUMERS,
+    "ANALYZE audit_told, audit_first_deliveries, audit_stream_log, audit_heard_log, audit_consumers",
 )
 
 

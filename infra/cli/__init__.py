@@ -26,6 +26,7 @@ from infra.cli import (
     runs,
     sagas,
     stack,
+    webhooks,
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -41,6 +42,7 @@ pauses.register(app)
 deliveries.register(app)
 audit.register(app)
 events.register(app)
+webhooks.register(app)
 sagas.register(app)
 
 

@@ -72,6 +72,7 @@ TELL = Blueprint.doc(
             "body-too-large",
             "unsupported-media-type",
             "invalid-callback",
+            "rate-limited",
             "internal-error",
             "unavailable",
         ),

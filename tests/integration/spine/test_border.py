@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import redis
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
@@ -22,6 +23,7 @@ from app.callbacks.formats import FORMATS
 from app.callbacks.service import Callbacks, Received
 from app.callbacks.signature import Signed, sign
 from app.deliveries.model import Reporter
+from app.limits.service import Limiter
 from app.tenants import keys, service
 from infra import front_door
 from infra.settings import Settings
@@ -235,9 +237,11 @@ def test_the_signed_routes_are_those_of_partners() -> None:
     assert {name(each) for each in ALL if each[2]["security"] != [{"ApiKey": []}]} == OF_PARTNERS
 
 
-def test_a_partner_is_not_told_whether_there_is_such_an_order(world: World, door: Door) -> None:
-    caller = Caller(Reporter.PARTNER, FORMATS["uoop"], (b"k" * 32,))
-    callbacks = Callbacks(world.db, QuietDoorbell(), lambda: {"swift": caller})
+def test_a_partner_is_not_told_whether_there_is_such_an_order(
+    world: World, door: Door, client: "redis.Redis[bytes]"
+) -> None:
+    caller = Caller(Reporter.PARTNER, FORMATS["uoop"], 1000, (b"k" * 32,))
+    callbacks = Callbacks(world.db, QuietDoorbell(), lambda: {"swift": caller}, Limiter(client, share=1))
     at = str(int(time.time()))
 
     def told(order: str) -> Received:
