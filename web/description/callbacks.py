@@ -66,6 +66,7 @@ TELL = Blueprint.doc(
             },
         },
         **problems_of(
+            "bad-request",
             "malformed-json",
             "signature-refused",
             "partner-not-found",

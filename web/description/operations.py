@@ -12,7 +12,7 @@ from web.queries import ListQuery, SubmitQuery
 REF = "#/components/schemas/{name}"
 _TEXT: dict[str, Any] = {"type": "string"}
 _UNAVAILABLE = ("internal-error", "unavailable")
-READING = ("unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
+READING = ("bad-request", "unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where it can be followed.", "schema": _TEXT},

@@ -128,7 +128,8 @@ class Doors:
 
 
 def _scope(asked: Drawn) -> dict[str, Any]:
-    headers = [(key.lower().encode(), value.encode("latin-1")) for key, value in asked.headers]
+    given = (("Host", "localhost"), *asked.headers)
+    headers = [(key.lower().encode(), value.encode("latin-1")) for key, value in given]
     return {
         "type": "http",
         "method": asked.method,
