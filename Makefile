@@ -8,7 +8,7 @@ export PIP_ROOT_USER_ACTION := ignore
 PIP := $(VENV)/bin/python -m pip --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test faults faults-quick lint lock clean
+.PHONY: help setup run up down test faults faults-quick lint lint-api lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -39,6 +39,11 @@ lint: $(VENV)/.dev ## Run the linters: ruff, mypy, import-linter
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
+lint-api: $(VENV)/.dev $(VENV)/spectral/.installed ## Run Spectral over the API description (needs npm)
+	@$(VENV)/bin/python -m web.description > $(VENV)/spectral/openapi.json
+	@$(VENV)/spectral/node_modules/.bin/spectral lint --ruleset .spectral.yaml --fail-severity error \
+		$(VENV)/spectral/openapi.json
+
 lock: $(VENV)/.dev ## Pin every dependency with its hashes anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
@@ -59,6 +64,11 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "making the environment in $(VENV) (about 700 MB, once)"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/spectral/.installed: Makefile | $(VENV)/bin/python
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/spectral \
+		@stoplight/spectral-cli@6.16.3 @stoplight/spectral-owasp-ruleset@2.0.1
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime

@@ -7,6 +7,7 @@ from web import (
     callbacks,
     deliveries,
     differences,
+    framing,
     health,
     observation,
     orders,
@@ -26,6 +27,7 @@ def create_app(services: Services) -> Flask:
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     observation.register(app)
+    framing.register(app)
     api = specification.api(app)
     api.register_blueprint(orders.blueprint(services))
     api.register_blueprint(batches.blueprint(services))

@@ -6,12 +6,12 @@ A route with an identifier answers a stranger as it answers anybody who asks for
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from described import Operation, name, operations
 import redis
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
@@ -29,9 +29,7 @@ from infra import front_door
 from infra.settings import Settings
 from web.app import create_app
 from web.description import examples
-from web.services import Services
 
-Operation = tuple[str, str, dict[str, Any]]
 NEVER_WAS = {
     "order_id": "018f3b2c-0000-7000-8000-000000000000",
     "run_id": "17",
@@ -41,34 +39,7 @@ NEVER_WAS = {
 WEBHOOK = "a-webhook-of-acme"
 
 
-class Unasked:
-    """Services of an application that only describes itself."""
-
-    def __getattr__(self, _: str) -> None:
-        return None
-
-
-def operations() -> Iterator[Operation]:
-    """Every operation that needs a token, or a partner's signature."""
-    described = create_app(cast(Services, Unasked())).test_client().get("/openapi.json").json
-    assert described
-    for path, item in described["paths"].items():
-        shared = item.get("parameters", [])
-        for method in item.keys() - {"parameters"}:
-            operation = item[method]
-            if operation["security"]:
-                yield (
-                    method.upper(),
-                    path,
-                    {**operation, "parameters": [*shared, *operation.get("parameters", [])]},
-                )
-
-
-def name(operation: Operation) -> str:
-    return f"{operation[0]} {operation[1]}"
-
-
-ALL = sorted(operations(), key=name)
+ALL = sorted((each for each in operations() if each[2]["security"]), key=name)
 FOR_ALL_TENANTS = {
     f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")
 }  # scope admin
