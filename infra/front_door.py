@@ -27,8 +27,9 @@ from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
 from infra.status_cache import StatusCache
-from infra.wiring import doorbell, keyring, partner_names, redis_client, webhooks_allowed
+from infra.wiring import delivery_partners, doorbell, keyring, partner_names, redis_client, webhooks_allowed
 from sagas.all import SAGAS
+from sagas.channel_desk import ChannelDesk
 from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
@@ -142,6 +143,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         runs=desk,
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
+        channels=ChannelDesk(db, partial(delivery_partners, settings)),
         deliveries=DeliveryDesk(db, bell),
         webhooks=WebhookDesk(
             db,
