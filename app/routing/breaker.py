@@ -6,7 +6,7 @@ When a delivery partner is called: pure moves of his circuit breaker.
                                                       +-- a call fails-+
 
 A call is one asking of the partner for a whole cohort, answered by any of its items. Who waits in vain for seconds
-has learned as much as by several quick failures: each full second of waiting counts as a failed call.
+for what has no effect has learned as much as by several quick failures: each full second counts as a failed call.
 """
 
 from dataclasses import dataclass, replace
@@ -61,7 +61,7 @@ class Breaker:
 
 
 def after_failure(breaker: Breaker, now: datetime, *, waited_s: float) -> Breaker:
-    """:param waited_s: for an answer, in vain"""
+    """:param waited_s: in vain, for an answer to a question that has no effect"""
     if breaker.probe_at is not None:
         if now < breaker.probe_at:
             return breaker

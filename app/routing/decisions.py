@@ -11,12 +11,13 @@ from app.routing.choice import RoutingView
 
 
 def keep(connection: Connection, cohort_id: int, groups: Sequence[Mapping[str, Any]]) -> None:
-    """Keep a cohort's decisions, of each group of tenants with the same weights."""
+    """Keep a cohort's decisions, of each group of tenants with the same weights, beside those of its other parts."""
     if groups:
         connection.execute(
             text(
                 "INSERT INTO routing_decisions (cohort_id, told) VALUES (:cohort, CAST(:told AS json)) "
-                "ON CONFLICT (cohort_id) DO UPDATE SET told = excluded.told"
+                "ON CONFLICT (cohort_id) DO UPDATE SET told = "
+                "CAST(CAST(routing_decisions.told AS jsonb) || CAST(excluded.told AS jsonb) AS json)"
             ),
             {"cohort": cohort_id, "told": rows(groups)},
         )

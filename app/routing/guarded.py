@@ -64,7 +64,8 @@ class Guarded:
             return answers
         failed = all(answer.verdict in UNANSWERED for answer in answers)
         if failed:
-            self._breakers.note_failure(self.name, waited_s=took_s)
+            # a dispatch that takes for ever may be one order's fault; a question does not depend on orders
+            self._breakers.note_failure(self.name, waited_s=0.0 if dispatched else took_s)
         else:
             self._breakers.note_answer(self.name, dispatched=dispatched)
         taken = sum(answer.verdict is Verdict.DONE for answer in answers) if dispatched else 0

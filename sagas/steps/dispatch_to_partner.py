@@ -84,9 +84,9 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
         slow = _silent(connection, ports, call)
     turn = [_first(m, later.get(m.run_id, []), call) for m in members]
     outcomes: dict[int, Outcome] = {}
-    if call.paused:
-        turn = _passing_over(ports, call, turn, outcomes)
     barred = ports.breakers.barred()
+    if call.paused:
+        turn = _passing_over(ports, call, barred, turn, outcomes)
     if barred:
         turn = _past_barred(ports, call, barred, turn, outcomes)
     outcomes |= {
@@ -156,21 +156,28 @@ def _asked_so_far(member: Member, later: Sequence[Attempt]) -> frozenset[str]:
 
 
 def _passing_over(
-    ports: Ports, call: Call, turn: Sequence[_Asked], outcomes: dict[int, Outcome]
+    ports: Ports,
+    call: Call,
+    barred: Collection[str],
+    turn: Sequence[_Asked],
+    outcomes: dict[int, Outcome],
 ) -> list[_Asked]:
     """Partners whom an operator holds back are not asked; who has perhaps been asked before is waited for."""
-    going_on, instead = [], []
+    going_on, instead, left = [], [], []
     for asked in turn:
-        others = tuple(partner for partner in asked.partners if partner not in call.paused)
+        others = tuple(p for p in asked.partners if p not in call.paused and p not in barred)
         if asked.partner not in call.paused:
             going_on.append(asked)
         elif asked.recalling or not asked.sure:
             outcomes[asked.member.run_id] = pausing.outcome(asking.partners_lane(asked.partner), sure=False)
         elif others:
             instead.append(replace(asked, partners=others))
-        else:
+        elif call.paused.issuperset(asked.partners):
             outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=True)
+        else:
+            left.append(asked.member)
     _intend(ports, call, instead)
+    outcomes |= _waiting(ports, left)
     return going_on + instead
 
 

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 from fake_providers import Mood
+from test_pauses import pause
 from together import at_once
 from world import RANKING, World
 
 from app.routing import breakers
 from app.routing.breaker import BreakerState
 from app.routing.breakers import Breakers, NotForced
+from app.runs.pauses import Kind
 
 FIRST, SECOND, THIRD = RANKING
 DISPATCH = "dispatch-to-partner"
@@ -166,6 +168,29 @@ def test_who_may_have_an_order_that_he_does_not_take_now_is_recalled_before_the_
 
     assert ("undo", f"{order}:{DISPATCH}:{FIRST}:0") in world.partners[FIRST].calls
     assert world.book.standing("dispatches") == [f"{order}:{DISPATCH}:{SECOND}:0"]
+    assert world.statuses() == {order: "CONFIRMED"}
+
+
+def test_a_paused_partner_and_a_broken_off_one_are_both_passed_over(world: World) -> None:
+    pause(world, Kind.PARTNER, FIRST)
+    break_(world, SECOND)
+
+    front(world, 2)
+
+    assert given_to(world) == {THIRD: 2}
+
+
+def test_with_one_paused_and_the_others_broken_off_the_order_waits_for_whoever_is_back(world: World) -> None:
+    pause(world, Kind.PARTNER, FIRST)
+    break_(world, SECOND, THIRD)
+    (order,) = front(world)
+    waiting = world.rows("SELECT state, lane, attempts FROM runs")
+
+    world.sql("UPDATE breakers SET probe_at = NULL")
+    world.sql("UPDATE runs SET due_at = now() - interval '1 s'")
+    world.walk(world.claim_one())
+
+    assert waiting == [("w", "front", 0)]
     assert world.statuses() == {order: "CONFIRMED"}
 
 
