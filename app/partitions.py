@@ -49,6 +49,7 @@ TABLES = (
     Partitioned(table="executions", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="outcomes", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="dispatch_attempts", retention=A_MONTH, bound=Bound.TIME_ID),
+    Partitioned(table="routing_decisions", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="follow_ups", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(
         table="delivery_reports", retention=A_MONTH, days=10, bound=Bound.TIME_ID, options=UPDATED_IN_PLACE

@@ -26,8 +26,9 @@ from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
 from infra.status_cache import StatusCache
-from infra.wiring import doorbell, partner_names, redis_client, webhook_desk
+from infra.wiring import delivery_partners, doorbell, partner_names, redis_client, webhook_desk
 from sagas.all import SAGAS
+from sagas.channel_desk import ChannelDesk
 from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
@@ -146,6 +147,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         runs=desk,
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
+        channels=ChannelDesk(db, partial(delivery_partners, settings)),
         deliveries=DeliveryDesk(db, bell),
         webhooks=webhook_desk(settings, db, ring=partial(bell.ring, Bell.WEBHOOKS)),
         callbacks=Callbacks(db, bell, CallersFile(settings.providers), shared),

@@ -34,6 +34,12 @@ from app.outbox.relay import Relay
 from app.outbox.side_by_side import Relays
 from app.providers import registry
 from app.providers.port import Kind, Provider
+from app.routing import figures
+from app.routing.breakers import Breakers
+from app.routing.figures import Recorder
+from app.routing.guarded import Guarded
+from app.routing.pickup import PICKUP, Pickup
+from app.routing.standings import Standings
 from app.runs import executions
 from app.settlement.service import Settlement
 from app.webhooks.desk import WebhookDesk
@@ -105,6 +111,18 @@ def partner_names(settings: Settings) -> set[str]:
     """
     try:
         return {config.name for config in registry.read(settings.providers)} | {OWN_FLEET}
+    except registry.ProvidersFileError as error:
+        raise ProvidersUnknown(detail=str(error)) from error
+
+
+def delivery_partners(settings: Settings) -> set[str]:
+    """
+    Who has a breaker; read anew, as `partner_names`.
+
+    :raises ProvidersUnknown: if the providers file is not here
+    """
+    try:
+        return {c.name for c in registry.read(settings.providers) if c.kind is Kind.DELIVERY}
     except registry.ProvidersFileError as error:
         raise ProvidersUnknown(detail=str(error)) from error
 
@@ -242,19 +260,27 @@ def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell
     (payment,) = providers.of_kind(Kind.PAYMENT)
     (restaurants,) = providers.of_kind(Kind.RESTAURANT)
     configs = [providers.configs[provider.name] for provider in delivery]
+    breakers, recorder = Breakers(db), Recorder(db)
     return Ports(
         engine=db,
         ledger=ledger,
         doorbell=bell,
         payment=payment,
         restaurants=restaurants,
-        delivery={**{provider.name: provider for provider in delivery}, OWN_FLEET: OwnFleet(db)},
+        delivery={
+            **{provider.name: Guarded(provider, breakers, recorder) for provider in delivery},
+            OWN_FLEET: OwnFleet(db),
+            PICKUP: Pickup(),
+        },
+        breakers=breakers,
+        standings=Standings(db),
         partners=tuple(
             Partner(
                 name=config.name,
                 base_fee=float(config.base_fee),
                 per_km=float(config.per_km),
                 speed_m_per_s=config.speed_m_per_min / 60,
+                orders_per_hour=config.orders_per_hour,
             )
             for config in configs
         ),
@@ -309,4 +335,5 @@ def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
         dead_letters.keep_overdue(connection, sinks_in_use, before=first_kept)
     with db.begin() as connection:
         fleet.forget(connection, before=now - partitions.retention("runs"))
+        figures.forget(connection, before=now - figures.KEPT)
     partitions.maintain(db, now=now)

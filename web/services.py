@@ -14,6 +14,7 @@ from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.outbox.model import Event
+from app.routing.choice import Weights
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
 from app.settlement.views import (
     ActedOn,
@@ -25,6 +26,7 @@ from app.settlement.views import (
 )
 from app.webhooks.desk import Tested, WebhookWithSecret
 from app.webhooks.model import Changes, DeliveryPage, Replay, Replayed, Webhook
+from sagas.channel_desk import BreakerSwitch, Channels
 from sagas.delivery_desk import Marked, Rerouted, Settled
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
@@ -152,6 +154,18 @@ class Switchboard(Protocol):
     def resume(self, wanted: Switch) -> Paused: ...
 
 
+class ChannelDesk(Protocol):
+    """What operators may see of channels, and set by hand; as `sagas.channel_desk.ChannelDesk` says."""
+
+    def channels(self, tenant_id: str) -> Channels: ...
+
+    def force(self, wanted: BreakerSwitch) -> Channels: ...
+
+    def release(self, wanted: BreakerSwitch) -> Channels: ...
+
+    def weigh(self, tenant_id: str, weights: Weights, *, who: str, why: str) -> Channels: ...
+
+
 class DeliveryDesk(Protocol):
     """What operators may see of deliveries, and do to them; as `sagas.delivery_desk.DeliveryDesk` says."""
 
@@ -236,6 +250,7 @@ class Services:
     runs                           the operators' desk
     differences                    their desk for differences with providers
     pauses                         the operators' switchboard
+    channels                       the delivery partners, as operators see them
     deliveries                     the operators' desk for deliveries under way
     webhooks                       the tenants' webhooks
     callbacks                      where partners tell of them
@@ -257,6 +272,7 @@ class Services:
     runs: RunDesk
     differences: DifferenceDesk
     pauses: Switchboard
+    channels: ChannelDesk
     deliveries: DeliveryDesk
     webhooks: WebhookDesk
     callbacks: Callbacks

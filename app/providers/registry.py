@@ -51,6 +51,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     :param reports: whether it tells how its deliveries go on, so that silence means something
     :param silence_s: how long after the promised time, or after the last report, nothing is made of its silence
+    :param orders_per_hour: as many orders as it takes; then others come first. None is no limit
     :param concurrency: requests in flight to it at once, over all processes; None is no limit
     """
 
@@ -63,6 +64,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     base_fee: Decimal = Decimal(0)
     per_km: Decimal = Decimal(0)
     speed_m_per_min: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 300.0
+    orders_per_hour: Annotated[int, msgspec.Meta(ge=1)] | None = None
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     reports: bool = False
     silence_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 900.0

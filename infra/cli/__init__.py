@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from app import errors
 from infra.cli import (
     audit,
+    breakers,
     deliveries,
     demo,
     differences,
@@ -39,6 +40,7 @@ keys.register(app)
 reconcile.register(app)
 differences.register(app)
 pauses.register(app)
+breakers.register(app)
 deliveries.register(app)
 audit.register(app)
 events.register(app)

@@ -18,6 +18,7 @@ from infra.settings import Settings
 RUNS = "/v1/ops/runs"
 DIFFERENCES = "/v1/ops/differences"
 PAUSES = "/v1/ops/pauses"
+CHANNELS = "/v1/ops/channels"
 REPORTS = "/v1/ops/reports"
 OPS_ORDERS = "/v1/ops/orders"
 ASK_WITHIN_S = 15.0
@@ -146,6 +147,14 @@ class Client:
     def switch(self, kind: str, name: str, act: str, instruction: Mapping[str, object]) -> Any:
         """Pause or resume; needs a key of scope admin."""
         return self._tell(f"{PAUSES}/{kind}/{quote(name, safe='')}/{act}", instruction)
+
+    def channels(self) -> Any:
+        """How delivery partners do."""
+        return self._ask("GET", CHANNELS)
+
+    def act_on_channels(self, path: str, instruction: Mapping[str, object]) -> Any:
+        """Hold or release a breaker, which needs a key of scope admin, or set what the tenant weighs."""
+        return self._tell(f"{CHANNELS}/{quote(path)}", instruction)
 
     def reports(self, wanted: Mapping[str, object]) -> Any:
         """What was reported of deliveries, newest first."""

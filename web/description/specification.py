@@ -13,6 +13,7 @@ from app.runs.pauses import Kind
 from web import (
     batches,
     callbacks,
+    channels,
     deliveries,
     delivery_instructions,
     differences,
@@ -140,6 +141,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *differences.SCHEMAS,
             *refunds.SCHEMAS,
             *pauses.SCHEMAS,
+            *channels.SCHEMAS,
             *instructions.SCHEMAS,
             *deliveries.SCHEMAS,
             *delivery_instructions.SCHEMAS,
