@@ -21,6 +21,14 @@ def milliseconds(ascending_s: Sequence[float]) -> dict[str, float | None]:
     return {name: None if value is None else round(value * 1e3, 1) for name, value in values.items()}
 
 
+def throughput(ascending: Sequence[float]) -> float:
+    """Ends a second between the first and the last tenth of them; 0 of too few."""
+    tenth = len(ascending) // 10
+    if not tenth or ascending[-tenth] <= ascending[tenth]:
+        return 0.0
+    return (len(ascending) - 2 * tenth) / (ascending[-tenth] - ascending[tenth])
+
+
 def inside(begins: Sequence[float], ends: Sequence[float], *, since: float, seconds: int) -> list[int]:
     """
     How many have begun and not ended at each full second.
