@@ -24,9 +24,9 @@ def milliseconds(ascending_s: Sequence[float]) -> dict[str, float | None]:
 def throughput(ascending: Sequence[float]) -> float:
     """Ends a second between the first and the last tenth of them; 0 of too few."""
     tenth = len(ascending) // 10
-    if not tenth or ascending[-tenth] <= ascending[tenth]:
+    if not tenth or ascending[-tenth - 1] <= ascending[tenth]:
         return 0.0
-    return (len(ascending) - 2 * tenth) / (ascending[-tenth] - ascending[tenth])
+    return (len(ascending) - 2 * tenth - 1) / (ascending[-tenth - 1] - ascending[tenth])
 
 
 def inside(begins: Sequence[float], ends: Sequence[float], *, since: float, seconds: int) -> list[int]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import PARTS
+from benchmarks.parts import ALONE, PARTS
 
 PAGE, PICTURES = Path("docs/performance.md"), Path("docs/performance")
 LATEST = Path("benchmarks/results/latest.json")
@@ -27,7 +27,7 @@ def write(kept: Mapping[str, Any]) -> None:
 
     :param kept: by part, as in latest.json; parts that are not there are left out
     """
-    found = {name: kept[name]["found"] for name in PARTS if name in kept}
+    found = {name: kept[name]["found"] for name in (*PARTS, *ALONE) if name in kept}
     shutil.rmtree(PICTURES, ignore_errors=True)
     PICTURES.mkdir(parents=True)
     page = [_ABOUT]

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import machine, performance
 from benchmarks.cpu import calibration_s
-from benchmarks.parts import PARTS
+from benchmarks.parts import ALONE, PARTS
 
 RESULTS = Path("benchmarks/results")
 
@@ -38,6 +38,9 @@ def main() -> int:
             broken.append(name)
         else:
             _keep(path, kept)
+            for problem in kept[name]["found"].get("broken", ()):
+                _say(f"{name}: {problem}")
+                broken.append(name)
         _say(f"{name}: {'broke' if name in broken else 'done'} after {time.monotonic() - began:.0f} s")
     if options.scale == 1.0:
         performance.write(kept)
@@ -60,10 +63,11 @@ def _keep(path: Path, kept: dict[str, Any]) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    named = f"{', '.join(PARTS)}; only when named: {', '.join(ALONE)}"
+    parser.add_argument("parts", nargs="*", metavar="PART", help=named)
     parser.add_argument("--scale", type=float, default=1.0, help="of all times; less than 1 is a trial")
     options = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
+    if unknown := set(options.parts) - {*PARTS, *ALONE}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     return options
 

@@ -68,7 +68,7 @@ def _axis(values: Sequence[float], *, log: bool) -> _Axis:
     rough = (max(values) or 1.0) / _TICKS
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
-    return _Axis([step * n for n in range(math.ceil(max(values) / step) + 1)], float)
+    return _Axis([step * n for n in range(max(1, math.ceil(max(values) / step)) + 1)], float)
 
 
 def _grid(across: _Axis, up: _Axis, place: Callable[[float, float], tuple[float, float]]) -> list[str]:

@@ -21,6 +21,7 @@ from benchmarks.pages import Section, shown, table
 from benchmarks.peers import environment
 from benchmarks.peers.peer import NUMBERS_OF_A_PRODUCER, PEERS, Peer
 from infra import running as stack
+from infra.audit import audit
 from infra.kept import folder as made
 
 TITLE = "Against what else carries sagas"
@@ -86,8 +87,9 @@ def tell(found: dict[str, Any], _others: Mapping[str, Any]) -> Section:
         "A worker killed with -9 in the middle of an open loop at half the maximum, and back after a second "
         f"(ours by its supervisor); what had not ended {PATIENCE_S:.0f} s later:\n\n"
         + table(["", "orders taken", "not ended", "ended twice", "slowest s"], killed)
-        + "\nCelery's Redis transport hands out again what a killed worker held once its visibility timeout is over, "
-        "an hour by default: not lost for ever, but for longer than a meal stays warm.\n"
+        + f"\nWhether an effect came twice with us, the audit recomputes: {found['uoop']['audit']}. Celery's Redis "
+        "transport hands out again what a killed worker held once its visibility timeout is over, an hour by default: "
+        "not lost for ever, but for longer than a meal stays warm.\n"
     )
 
 
@@ -176,13 +178,17 @@ def _ours(scale: float, *, noop: bool) -> dict[str, Any]:
         full = sending.at_most(running, SATURATED_S * scale, failure_rate=FAILURE_RATE)
         most = full.ended_per_s()
         part = sending.at_rate(running, 0.7 * most, AT_70_S * scale, failure_rate=FAILURE_RATE)
-        return {
+        found = {
             "orders": len(full.promises),
             "orders_per_s": round(most, 1),
             **figures.milliseconds(part.waits_s),
             **_costs(full.meter, len(full.promises)),
             "killed": _our_worker_killed(running, 0.5 * most, KILLED_S * max(scale, 0.3)),
         }
+        if noop:
+            return found
+        report = audit(running.settings, [full.path, part.path], settled=True)
+        return found | {"audit": "clean" if report.clean else "\n".join(report.lines)}
 
 
 def _our_worker_killed(running: Ground, rate: float, seconds: float) -> dict[str, Any]:
