@@ -170,7 +170,7 @@ def _costs(points: Sequence[Mapping[str, Any]], written: Mapping[str, float]) ->
             each.pieces,
             *each.vcpus.values(),
             f"{each.vcpu_hours_per_order:.2e}",
-            f"${each.usd_per_order:.6f}",
+            f"${each.usd_per_order * 1_000:.4f}",
             f"{grown[each.orders_per_s]:+.0%}",
         ]
         for each in costs
@@ -193,8 +193,8 @@ def _costs(points: Sequence[Mapping[str, Any]], written: Mapping[str, float]) ->
                 "Redis",
                 "Kafka",
                 "vCPU-hours an order",
-                "an order",
-                "at ten times the volume",
+                "1,000 orders",
+                "an order at ten times the volume",
             ],
             rows,
         )

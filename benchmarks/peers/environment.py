@@ -27,23 +27,16 @@ def make() -> None:
     :raises subprocess.CalledProcessError: if pip cannot
     """
     made = FOLDER / "made"
-    wanted = _REQUIREMENTS.read_text() + RESTATE_PACKAGE
+    npm = shutil.which("npm")
+    wanted = _REQUIREMENTS.read_text() + (RESTATE_PACKAGE if npm else "no npm")
     if made.exists() and made.read_text() == wanted:
         return
     subprocess.run([sys.executable, "-m", "venv", str(FOLDER)], check=True)
     subprocess.run([str(PYTHON), "-m", "pip", "--quiet", "install", "-r", str(_REQUIREMENTS)], check=True)
-    if npm := shutil.which("npm"):
-        install = [
-            npm,
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--silent",
-            "--prefix",
-            str(FOLDER),
-            RESTATE_PACKAGE,
-        ]
-        subprocess.run(install, check=False)
+    if npm:
+        flags = ("--no-audit", "--no-fund", "--silent", "--ignore-scripts", "--prefix", str(FOLDER))
+        if subprocess.run([npm, "install", *flags, RESTATE_PACKAGE], check=False).returncode:
+            return  # tried again the next time; the others can be measured
     made.write_text(wanted)
 
 
