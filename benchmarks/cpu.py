@@ -77,9 +77,14 @@ class Meter:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.wall_s = time.monotonic() - self._since
-        for key, seconds in self._look().items():
-            name = key[0]
-            self.spent[name] = self.spent.get(name, 0.0) + seconds - self._before.get(key, 0.0)
+        after = self._look()
+        for key, seconds in after.items():
+            self._add(key[0], seconds - self._before.get(key, 0.0))
+        for key in self._before.keys() - after.keys():  # died: the supervisor buried it, and has all its life
+            self._add("supervisor", -self._before[key])
+
+    def _add(self, name: str, seconds: float) -> None:
+        self.spent[name] = self.spent.get(name, 0.0) + seconds
 
     @property
     def platform_s(self) -> float:

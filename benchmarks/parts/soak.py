@@ -19,8 +19,7 @@ TITLE = "A quarter of an hour"
 SECONDS, LOOK_EVERY_S = 900.0, 10.0
 RATE, FAILURE_RATE = 200.0, 0.02
 KEEP_DATA = ("redis", "sandbox")  # what they keep grows with the orders, until it expires
-MEMORY_MAY_GROW, MEMORY_MAY_GROW_MB = 0.05, 8.0
-FILES_MAY_GROW = 8
+MAY_GROW, AND_MB, AND_FILES = 0.05, 8.0, 8
 
 
 def measure(scale: float) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def _growth(looks: Sequence[tuple[float, int]]) -> dict[str, list[float]]:
     third = max(1, len(looks) // 3)
     spans = (looks[third : 2 * third] or looks, looks[-third:])
     return {
-        "memory_mb": [median(memory for memory, _ in span) for span in spans],
+        "memory_mb": [round(median(memory for memory, _ in span), 1) for span in spans],
         "files": [median(files for _, files in span) for span in spans],
     }
 
@@ -112,8 +111,8 @@ def _grown(growth: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
     found = []
     for name, told in growth.items():
         (memory, then), (files, later) = told["memory_mb"], told["files"]
-        if name not in KEEP_DATA and then > memory * (1 + MEMORY_MAY_GROW) + MEMORY_MAY_GROW_MB:
+        if name not in KEEP_DATA and then > memory * (1 + MAY_GROW) + AND_MB:
             found.append(f"{name}: memory grew from {memory:.0f} to {then:.0f} MB")
-        if later > files + FILES_MAY_GROW:
+        if later > files * (1 + MAY_GROW) + AND_FILES:
             found.append(f"{name}: open files grew from {files:.0f} to {later:.0f}")
     return found

@@ -51,3 +51,15 @@ def test_costs_are_told_by_group_and_the_platform_is_without_what_stands_apart()
         "load generator": 8.0,
         "platform": 3.5,
     }
+
+
+def test_who_dies_meanwhile_is_not_counted_twice(monkeypatch):
+    """The supervisor buries a process of 5 s, which had 4 of them before; all else stands still."""
+    meter = cpu.Meter(None)
+    looks = iter([{("supervisor", 1): 1.0, ("api", 2): 4.0}, {("supervisor", 1): 6.0, ("api", 3): 0.5}])
+    monkeypatch.setattr(meter, "_look", lambda: next(looks))
+
+    with meter:
+        pass
+
+    assert meter.platform_s == 1.5
