@@ -8,7 +8,7 @@ export PIP_ROOT_USER_ACTION := ignore
 PIP := $(VENV)/bin/python -m pip --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test faults faults-quick lint lint-api lock clean
+.PHONY: help setup run up down test faults faults-quick bench bench-check soak lint lint-api lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,6 +33,15 @@ faults: $(VENV)/.dev ## Every fault once, under load (LONG=1: at random for UOOP
 faults-quick: $(VENV)/.dev ## The faults that `make test` runs too
 	@$(VENV)/bin/python tests/faults/run_faults.py --quick
 
+bench: $(VENV)/.runtime ## Measure everything and the peers (PARTS="accept poll": only these), write docs/performance.md
+	@$(VENV)/bin/python -m benchmarks.run $(PARTS)
+
+bench-check: $(VENV)/.runtime ## Fail if an order costs 15 % more CPU than the baseline (WRITE=1: make it the baseline)
+	@$(VENV)/bin/python -m benchmarks.check $(if $(WRITE),--write)
+
+soak: $(VENV)/.runtime ## 15 minutes of load: fail if memory or open files grow
+	@$(VENV)/bin/python -m benchmarks.run soak
+
 lint: $(VENV)/.dev ## Run the linters: ruff, mypy, import-linter
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
@@ -51,7 +60,7 @@ lock: $(VENV)/.dev ## Pin every dependency with its hashes anew (needs uv)
 		--no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove the environment, caches and .uoop (stop everything first)
-	@rm -rf $(VENV) .uoop build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .uoop build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

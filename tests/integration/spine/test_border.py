@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from described import Operation, name, operations
 import redis
+from described import Operation, name, operations
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
