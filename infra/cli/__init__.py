@@ -25,6 +25,7 @@ from infra.cli import (
     replay,
     runs,
     sagas,
+    simulate,
     stack,
 )
 
@@ -32,6 +33,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
 demo.register(app)
 replay.register(app)
+simulate.register(app)
 orders.register(app)
 runs.register(app)
 keys.register(app)
