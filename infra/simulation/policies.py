@@ -108,10 +108,11 @@ def _problem(world: World, held: Mapping[str, str]) -> Problem:
                 pickup=world.instance.pickup(order),
                 door=door(order),
                 placed=order.minute,
-                ready=world.ready(order),
+                ready=ready.ready,
+                spread_min=ready.spread_min,
                 held_by=held.get(order.id),
             )
-            for order in world.open.values()
+            for order, ready in ((order, world.ready(order)) for order in world.open.values())
         ),
         couriers=tuple(
             courier

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from app.optimization.pool.model import Courier, Spot
-from app.optimization.pool.preparation import History
+from app.optimization.pool.preparation import Foretold, History
 from infra.demo.recording import Placed
 from infra.simulation.instance import Instance, door
 
@@ -77,10 +77,10 @@ class World:
             self._cooking.remove(order)
             self._history.add(order.restaurant, order.ready_minute - order.minute)
 
-    def ready(self, order: Placed) -> float:
+    def ready(self, order: Placed) -> Foretold:
         """When it is ready, as far as is known."""
         if self._prep_known or order.ready_minute <= self.now:
-            return order.ready_minute
+            return Foretold(order.ready_minute, 0.0)
         return self._history.foretold(order.restaurant, placed=order.minute, now=self.now)
 
     def ride_min(self, a: Spot, b: Spot) -> int:
