@@ -1,16 +1,19 @@
 """simulate: a recorded day under a policy, through the optimizer."""
 
 import json
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from infra.simulation import figures, instance, solution
+from app.optimization.pool.model import Plan
+from infra.simulation import figures, instance, pictures, solution
 from infra.simulation.figures import Figures
 from infra.simulation.play import play
 from infra.simulation.policies import Policy
+from infra.simulation.world import World
 
 
 class Known(StrEnum):
@@ -31,6 +34,13 @@ def simulate(
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Write the solution's three files into this folder.")
     ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Write plan.svg, the plan over most orders, and day.svg, the day beside fifo-nearest.",
+        ),
+    ] = None,
     prep_known: Annotated[
         Known,
         typer.Option(
@@ -42,19 +52,36 @@ def simulate(
 ) -> None:
     """Play a recorded day event by event through the optimizer that plans live orders, and tell how it went."""
     day = instance.read(path)
-    fifo = None
-    if policy is not Policy.FIFO_NEAREST:
-        world, solves = play(day, Policy.FIFO_NEAREST)
-        fifo = figures.of(
-            Policy.FIFO_NEAREST, world, solves, prep_known=True, fifo_mean=None
-        ).click_to_door_mean
-    world, solves = play(day, policy, prep_known=prep_known is Known.TRUE)
-    found = figures.of(policy, world, solves, prep_known=prep_known is Known.TRUE, fifo_mean=fifo)
+    known = prep_known is Known.TRUE
+    first, solves = play(day, Policy.FIFO_NEAREST)
+    fifo = figures.of(Policy.FIFO_NEAREST, first, solves, prep_known=True, fifo_mean=None)
+    busiest = _Busiest()
+    world, solves = play(day, policy, prep_known=known, tell=busiest.see)
+    found = figures.of(policy, world, solves, prep_known=known, fifo_mean=fifo.click_to_door_mean)
     if out is not None:
         solution.write(out, world)
+    if draw is not None:
+        draw.mkdir(parents=True, exist_ok=True)
+        if busiest.picture:
+            (draw / "plan.svg").write_text(busiest.picture)
+        if day.orders:
+            (draw / "day.svg").write_text(pictures.day_chart(first, world, (Policy.FIFO_NEAREST, policy)))
     _show(found)
     if as_json:
         print(json.dumps(found.as_dict()))
+
+
+@dataclass(slots=True)
+class _Busiest:
+    """The plan over most orders, drawn while it is on the table."""
+
+    orders: int = 0
+    picture: str = ""
+
+    def see(self, world: World, plan: Plan) -> None:
+        if plan.trips and len(world.open) > self.orders:
+            self.orders = len(world.open)
+            self.picture = pictures.plan_map(world, plan)
 
 
 def _show(found: Figures) -> None:

@@ -1,14 +1,13 @@
 """Plays a day to its end."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.optimization.pool.model import Courier, Order, Pace, Plan, Problem, Spot
+from app.optimization.pool.model import Courier, Order, Pace, Problem, Spot
 from app.optimization.pool.optimize import optimize
 from infra.simulation import policies
 from infra.simulation.instance import Instance
-from infra.simulation.policies import Policy
+from infra.simulation.policies import Policy, Tell
 from infra.simulation.world import World
 
 
@@ -31,16 +30,16 @@ def play(
     policy: Policy,
     *,
     prep_known: bool = True,
-    tell: Callable[[World, Plan | None], None] = lambda *_: None,
+    tell: Tell = lambda *_: None,
 ) -> tuple[World, Solves]:
     """
     Play it minute by minute; the same instance and policy give the same day.
 
-    :param tell: called after each minute in which an order waited
+    :param tell: called with each plan before it is acted on
     """
     _warm_up()
     world = World(instance, prep_known=prep_known)
-    step = policies.of(policy)
+    step = policies.of(policy, tell)
     wall, cpu, fallbacks = [], [], 0
     while not world.over:
         world.reveal()
@@ -51,7 +50,6 @@ def play(
                 wall.append((time.perf_counter() - started) * 1000)
                 cpu.append((time.process_time() - burnt) * 1000)
                 fallbacks += plan.fallback
-            tell(world, plan)
         world.now += 1
     return world, Solves(wall_ms=wall, cpu_ms=cpu, fallbacks=fallbacks)
 

@@ -22,15 +22,20 @@ class Policy(StrEnum):
 
 
 Step = Callable[[World], Plan | None]
+Tell = Callable[[World, Plan], None]
 
 
-def of(policy: Policy) -> Step:
-    """What is done each minute that an order waits."""
+def of(policy: Policy, tell: Tell = lambda *_: None) -> Step:
+    """
+    What is done each minute that an order waits.
+
+    :param tell: called with each plan before it is acted on
+    """
     if policy is Policy.FIFO_NEAREST:
         return _fifo_nearest
     if policy is Policy.GREEDY:
         return _greedy
-    return _Planned(Method(policy.value))
+    return _Planned(Method(policy.value), tell)
 
 
 def _fifo_nearest(world: World) -> None:
@@ -74,8 +79,9 @@ def _send(world: World, order: Placed, courier_id: str) -> None:
 class _Planned:
     """Plans anew each minute; rides when it is time, and is free to change its mind until the meal is fetched."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, tell: Tell) -> None:
         self._method = method
+        self._tell = tell
         self._trips: Mapping[tuple[str, tuple[str, ...]], int] = {}
 
     def __call__(self, world: World) -> Plan:
@@ -85,6 +91,7 @@ class _Planned:
             (trip.courier, trip.orders): self._trips.get((trip.courier, trip.orders), world.now)
             for trip in plan.trips
         }
+        self._tell(world, plan)
         for trip in due(plan, world.now):
             courier = world.couriers[trip.courier]
             if courier.kitchen != trip.kitchen:

@@ -5,6 +5,7 @@ import math
 import random
 from collections import defaultdict
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from infra.simulation.play import play
 from infra.simulation.policies import Policy
 
 SPEED, HAND = 300, 2
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +137,29 @@ def test_the_command_tells_and_writes(folder: Path, tmp_path: Path) -> None:
     assert told["floor_mean"] < told["click_to_door_mean"]
     assert 0 < told["avoidable_removed_share"] < 1
     assert len(list((tmp_path / "solution").iterdir())) == 3
+
+
+def test_the_command_draws_the_plan_and_the_day(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["simulate", str(folder), "--draw", str(tmp_path)])
+
+    assert done.exit_code == 0
+    plan, day = (ElementTree.parse(tmp_path / name).getroot() for name in ("plan.svg", "day.svg"))
+    words = [text.text or "" for text in plan.iter(f"{SVG}text")]
+    trips = int(words[0].split()[-2])
+    assert trips > 0
+    assert len(list(plan.iter(f"{SVG}polyline"))) == 2 * trips
+    assert any("60 of 60 delivered" in (text.text or "") for text in day.iter(f"{SVG}text"))
+
+
+def test_a_day_without_orders_is_over_at_once(folder: Path, tmp_path: Path) -> None:
+    for name in ("orders.txt", "restaurants.txt", "couriers.txt", "instance_parameters.txt"):
+        lines = (folder / name).read_text().splitlines()
+        (tmp_path / name).write_text("\n".join(lines[:1] if name == "orders.txt" else lines))
+
+    done = CliRunner().invoke(app, ["simulate", str(tmp_path), "--json", "--draw", str(tmp_path / "drawn")])
+
+    assert done.exit_code == 0
+    assert json.loads(done.stdout.splitlines()[-1])["click_to_door_mean"] == 0.0
 
 
 @pytest.mark.parametrize("rules", ["", "300\t4\t4", "0\t4\t4\t40\t90\t10\t15"])
