@@ -22,6 +22,7 @@ task_routes = {
     names.MEND_CAPACITY: {"queue": names.CONTROL},
     names.MAINTAIN: {"queue": names.CONTROL},
     names.SETTLE: {"queue": names.CONTROL},
+    names.REPLAN_POOL: {"queue": names.OPTIMIZER},
     names.RELAY: {"queue": names.OUTBOX},
     names.SEND_WEBHOOKS: {"queue": names.WEBHOOKS},
 }
@@ -71,6 +72,7 @@ beat_schedule = {
     "mend-capacity": {"task": names.MEND_CAPACITY, "schedule": 60.0},
     "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},
     "settle": {"task": names.SETTLE, "schedule": 5.0},
+    "replan-pool": {"task": names.REPLAN_POOL, "schedule": 60.0},
 }
 beat_max_loop_interval = 0.5
 beat_scheduler = "tasks.punctual:Punctual"

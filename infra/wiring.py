@@ -49,7 +49,7 @@ from app.webhooks.sink import Webhooks
 from infra import kept, metrics
 from infra.settings import Settings
 from infra.status_cache import Announcer
-from sagas import deliveries
+from sagas import deliveries, pool
 from sagas.all import SAGAS
 from sagas.backends.celery import CeleryCarrier
 from sagas.engine import Engine, Limits
@@ -147,6 +147,7 @@ def services(settings: Settings, app: Celery) -> Services:
         reconcile=partial(reconcile, db, ledger),
         mend_capacity=partial(mend_capacity, db, ledger),
         maintain=partial(_maintain, db, [relay.sink for relay in used]),
+        replan_pool=partial(pool.replan, ports),
         settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
     )
 

@@ -30,6 +30,7 @@ class Services:
     :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
     :param watch_deliveries: looks after deliveries of which nothing was reported in time
     :param maintain: makes and drops partitions
+    :param replan_pool: plans the own fleet's pool anew, returns how many orders have another courier, or a final one
     :param settle: goes on comparing our books with the providers' lists, for a moment
     """
 
@@ -44,6 +45,7 @@ class Services:
     mend_capacity: Callable[[], None]
     maintain: Callable[[], None]
     settle: Callable[[], None]
+    replan_pool: Callable[[], int]
 
 
 def made(app: Celery) -> Services:

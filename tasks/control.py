@@ -112,6 +112,11 @@ def settle(self: ControlTask, **_: object) -> None:
     self.services.settle()
 
 
+@shared_task(name=names.REPLAN_POOL, bind=True, base=ControlTask)
+def replan_pool(self: ControlTask, **_: object) -> None:
+    self.services.replan_pool()
+
+
 def _relay_once(services: Services) -> int:
     moved = services.sequence()
     return moved + services.relays.run_once()

@@ -13,6 +13,7 @@ MEND_CAPACITY = "uoop.mend-capacity"
 MAINTAIN = "uoop.maintain"
 SEND_WEBHOOKS = "uoop.send-webhooks"
 SETTLE = "uoop.settle"
+REPLAN_POOL = "uoop.replan-pool"
 
 STEPS, PARTNER, PATIENT, OPTIMIZER = "steps", "partner", "patient", "optimizer"
 CONTROL, OUTBOX, WEBHOOKS = "control", "outbox", "webhooks"

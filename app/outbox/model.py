@@ -34,6 +34,7 @@ class EventType(StrEnum):
     CANCELLED = "order.cancelled"
     CANCELLATION_REFUSED = "order.cancellation-refused"  # it stays as it was
     REFUNDED = "order.refunded"
+    ASSIGNMENT_CHANGED = "assignment.changed"
     WEBHOOK_DISABLED = "webhook.disabled"
     WEBHOOK_TEST = "webhook.test"  # sent to one webhook on demand, and in no log
     WITHHELD = "event.withheld"  # stands where a sink refused an event, which is now among its dead letters

@@ -48,6 +48,7 @@ _CODE: Schema = {"type": "string", "description": "Why; stable, with hyphens."}
 _MONEY: Schema = {"type": "string", "description": "Exact decimal in the currency's major unit."}
 _CHANNEL: Schema = {"type": "string", "description": "By whom it is delivered: own fleet, partner or pickup."}
 _PARTNER: Schema = {"type": ["string", "null"], "description": "Who delivers it."}
+_COURIER: Schema = {"type": ["string", "null"], "description": "One of the own couriers."}
 _REPORTER: Schema = {"type": "string", "description": "Who has told: partner, restaurant or operator."}
 _REPORTED_AT: Schema = {"type": "string", "format": "date-time", "description": "When it was, as they tell."}
 _ACCEPTED_AT: Schema = {
@@ -92,6 +93,16 @@ EVENTS: Mapping[str, EventKind] = {
     "order.refunded": EventKind(
         description="Money was given back.",
         data=_data(status=_STATUS, amount=_MONEY, currency=_TEXT, remaining=_MONEY),
+    ),
+    "assignment.changed": EventKind(
+        description="Another courier of the own fleet is to bring it, or the one that it has is final.",
+        data=_data(
+            status=_STATUS,
+            courier=_COURIER,
+            previous=_COURIER,
+            final={"type": "boolean", "description": "Whether it changes no more."},
+            expected_at={"type": "string", "format": "date-time", "description": "When he should be there."},
+        ),
     ),
     "event.withheld": EventKind(
         description="Stands under the id and sequence of an event that a sink has refused.",

@@ -27,8 +27,9 @@ from sagas.refund_order import REFUND_ORDER
 from sagas.steps import release_capacity
 
 _RETENTION = {table.table: table.retention for table in TABLES}
-_SILENT = (
-    f"('{EventType.REFUNDED}', '{EventType.CANCELLATION_REFUSED}', '{EventType.REROUTED}')"  # no new status
+_SILENT = (  # no new status
+    f"('{EventType.REFUNDED}', '{EventType.CANCELLATION_REFUSED}', '{EventType.REROUTED}', "
+    f"'{EventType.ASSIGNMENT_CHANGED}')"
 )
 _CANCEL = CANCEL_CONFIRMED_ORDER
 _FULFILLING = [saga for saga in SAGAS if not saga.is_follow_up]

@@ -26,6 +26,7 @@ from infra.cli import (
     replay,
     runs,
     sagas,
+    simulate,
     stack,
     webhooks,
 )
@@ -34,6 +35,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
 demo.register(app)
 replay.register(app)
+simulate.register(app)
 orders.register(app)
 runs.register(app)
 keys.register(app)
