@@ -122,7 +122,11 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
     """All that the HTTP shells call."""
     url = settings.database_url.get_secret_value()
     db = database.engine(url, pool_size=8)
-    pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
+    pressure = Pressure(
+        database.engine(url, pool_size=1),
+        shed_above_s=settings.shed_above_ms / 1000,
+        claim=settings.cohort_size,
+    )
     reading = Reading(db)
     shared = limiter(settings)
     desk = Operations(db, SAGAS, bell)
