@@ -69,8 +69,9 @@ _LOGGED = text("""
 
 @dataclass
 class Killed:
-    """What was killed, and when Redis was away (seconds since 1970)."""
+    """When sending began, what was killed, and when Redis was away (seconds since 1970)."""
 
+    began: float = field(default_factory=time.time)
     relays: int = 0
     away: list[tuple[float, float]] = field(default_factory=list)
 
@@ -110,7 +111,7 @@ def main() -> int:
         "shed": sum(load.tally.shed for load in loads),
         "load_average": os.getloadavg()[0],
         "relays_killed": killed.relays,
-        "redis_away_s": round(sum(end - began for began, end in killed.away), 3),
+        "redis_away": [[round(at - killed.began, 1) for at in each] for each in killed.away],
         "sinks": sinks,
         "violations": [finding.line for finding in report.violations],
     }
@@ -283,11 +284,12 @@ def _figures(
 
 def _sink(journals: Sequence[Path], wanted: int, killed: Killed) -> dict[str, float]:
     """
-    What these consumers have heard.
+    What these consumers have heard; when, in seconds after the beginning, the late ones among it were written.
 
     :param wanted: events that they should have heard, all together
     """
     took_s: list[float] = []
+    late: list[float] = []
     times = 0
     for journal in journals:
         heard: dict[str, float] = {}
@@ -297,6 +299,8 @@ def _sink(journals: Sequence[Path], wanted: int, killed: Killed) -> dict[str, fl
             if event["id"] not in heard:
                 written = datetime.fromisoformat(event["time"]).timestamp()
                 heard[event["id"]] = event["heard"] - written - killed.away_s(written, event["heard"])
+                if heard[event["id"]] > PROMPT_S:
+                    late.append(written - killed.began)
         took_s += heard.values()
     took_s.sort()
     return {
@@ -304,6 +308,8 @@ def _sink(journals: Sequence[Path], wanted: int, killed: Killed) -> dict[str, fl
         "delivered": len(took_s),
         "duplicates": times - len(took_s),
         "share_within_5s": round(sum(each <= PROMPT_S for each in took_s) / max(wanted, 1), 6),
+        "late_from_s": round(min(late, default=0), 1),
+        "late_until_s": round(max(late, default=0), 1),
         "p50_s": _percentile(took_s, 0.5),
         "p99_s": _percentile(took_s, 0.99),
         "max_s": _percentile(took_s, 1.0),

@@ -37,9 +37,8 @@ def started(name: str) -> Iterator[Settings]:
         servers.enter_context(process(redis_server.command, home / "redis.log", signal.SIGTERM))
         postgres.wait_ready(database_server.url, 60)
         embedded_redis.wait_ready(redis_server.url, 60)
-        settings = Settings(
-            home=home, database_url=database_server.url, redis_url=redis_server.url, sandbox_port=1
-        )
+        urls = {"database_url": database_server.url, "redis_url": redis_server.url}
+        settings = Settings.load().with_values(home=home, sandbox_port=1, **urls)
         bootstrap.prepare(settings)
         yield settings
 
