@@ -56,7 +56,10 @@ def broken_off(partner: str) -> Callable[[Stack, Summary], str | None]:
     """The partner's breaker has opened."""
 
     def shown(stack: Stack, _summary: Summary) -> str | None:
-        opened = "SELECT FROM breakers WHERE partner = %s AND openings > 0 AND changed_at > now() - interval '3 min'"
+        opened = (
+            "SELECT openings FROM breakers WHERE partner = %s AND openings > 0 "
+            "AND changed_at > now() - interval '3 min'"
+        )
         return None if stack.sql(opened, partner) else "the breaker has not opened"
 
     return shown
@@ -212,8 +215,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="one partner hangs", inject=do.misbehave("hang", 6, providers=("swift",))),
     Fault(
         name="one partner down",
-        inject=do.misbehave("down", 6, providers=("swift",)),
-        shown=broken_off("swift"),
+        inject=do.misbehave("down", 12, providers=("falcon",)),
+        shown=broken_off("falcon"),
+        orders=1200,  # more than our own couriers take
     ),
     Fault(name="partners answer late, having worked", inject=do.misbehave("late", 6, seconds=8)),
     Fault(name="partners answer garbage", inject=do.misbehave("garbage", 6)),
