@@ -23,6 +23,7 @@ CONNECTIONS = 256
 LOOK_EVERY_S = 0.2
 CHUNK = 50_000
 CLOCKS_DIFFER_S = 1.0
+ENDED_WITHIN_S = 60.0  # after the last was sent; who has not, is counted as such
 ENDLESS = 500_000  # orders: more than are sent in the time
 
 _ENDS = text("""
@@ -135,8 +136,8 @@ def at_most(ground: Ground, seconds: float, *, failure_rate: float = 0.0) -> Sen
     window = Window()
 
     def watch(load: Load, sender: threading.Thread) -> None:
-        seen = Watch(ground.engine)
-        while sender.is_alive() or seen.pending:
+        seen, until = Watch(ground.engine), time.monotonic() + seconds + ENDED_WITHIN_S
+        while (sender.is_alive() or load.promises or seen.pending) and time.monotonic() < until:
             while load.promises:
                 seen.add([load.promises.popleft()])
             slow_s = seen.look(parked=False)
@@ -193,7 +194,7 @@ def _send(
             sender.join()
         sent_for_s = time.monotonic() - began
         if settle:
-            ground.settle(since=load.tally.first_sent_at - CLOCKS_DIFFER_S)
+            ground.settle(since=load.tally.first_sent_at - CLOCKS_DIFFER_S, within_s=ENDED_WITHIN_S)
     promises = list(journal.read(path))
     ends = _ends(ground, [promise.id for promise in promises]) if settle else {}
     return Sent(path, promises, load.tally, meter, rate, sent_for_s, ends)
