@@ -84,8 +84,9 @@ def tell(found: dict[str, Any], _others: Mapping[str, Any]) -> Section:
         "processes that take and run the workflows, async steps, on the same Postgres as ours; Restate's server with "
         "its defaults, and its Python SDK in hypercorn with two workers. With our real steps half of the "
         "refused orders are refused by payment already.\n\n"
-        "A worker killed with -9 at saturation, all its processes at once, and back after a second "
-        f"(ours by its supervisor); what had not ended {PATIENCE_S:.0f} s later:\n\n"
+        "A worker killed with -9 at saturation, and back after a second (ours by its supervisor): Celery's and "
+        "Restate's with all their processes, one of DBOS's two, our worker of steps. What had not ended "
+        f"{PATIENCE_S:.0f} s later, and what came to its last step twice:\n\n"
         + table(["", "orders taken", "not ended", "ended twice", "slowest s"], killed)
         + f"\nWhether an effect came twice with us, the audit recomputes: {found['uoop']['audit']}. Celery's Redis "
         "transport hands out again what a killed worker held once its visibility timeout is over, an hour by default: "
