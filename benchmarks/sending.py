@@ -23,6 +23,7 @@ CONNECTIONS = 256
 LOOK_EVERY_S = 0.2
 CHUNK = 50_000
 CLOCKS_DIFFER_S = 1.0
+SHORTEST_S = 3.0  # of a closed loop, however short a trial: several cohorts must end
 ENDED_WITHIN_S = 60.0  # after the last was sent; who has not, is counted as such
 ENDLESS = 500_000  # orders: more than are sent in the time
 
@@ -133,7 +134,7 @@ def at_rate(ground: Ground, rate: float, seconds: float, *, failure_rate: float 
 
 def at_most(ground: Ground, seconds: float, *, failure_rate: float = 0.0) -> Sent:
     """Closed loop: so many orders inside that the slowest twentieth takes a second; CPU until all have ended."""
-    window = Window()
+    window, seconds = Window(), max(seconds, SHORTEST_S)
 
     def watch(load: Load, sender: threading.Thread) -> None:
         seen, until = Watch(ground.engine), time.monotonic() + seconds + ENDED_WITHIN_S
