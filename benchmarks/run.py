@@ -8,6 +8,7 @@ a scale other than 1 it is a trial: what was found goes to benchmarks/results/tr
 
 import argparse
 import json
+import signal
 import sys
 import time
 import traceback
@@ -25,6 +26,7 @@ RESULTS = Path("benchmarks/results")
 def main() -> int:
     """Exit status 0 if every part came to its end."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     path = RESULTS / ("latest.json" if options.scale == 1.0 else "trial.json")
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     broken = []

@@ -23,6 +23,8 @@ CONNECTIONS = 256
 LOOK_EVERY_S = 0.2
 CHUNK = 50_000
 CLOCKS_DIFFER_S = 1.0
+SHORTEST_S = 3.0  # of a closed loop, however short a trial: several cohorts must end
+ENDED_WITHIN_S = 60.0  # after the last was sent; who has not, is counted as such
 ENDLESS = 500_000  # orders: more than are sent in the time
 
 _ENDS = text("""
@@ -132,11 +134,11 @@ def at_rate(ground: Ground, rate: float, seconds: float, *, failure_rate: float 
 
 def at_most(ground: Ground, seconds: float, *, failure_rate: float = 0.0) -> Sent:
     """Closed loop: so many orders inside that the slowest twentieth takes a second; CPU until all have ended."""
-    window = Window()
+    window, seconds = Window(), max(seconds, SHORTEST_S)
 
     def watch(load: Load, sender: threading.Thread) -> None:
-        seen = Watch(ground.engine)
-        while sender.is_alive() or seen.pending:
+        seen, until = Watch(ground.engine), time.monotonic() + seconds + ENDED_WITHIN_S
+        while (sender.is_alive() or load.promises or seen.pending) and time.monotonic() < until:
             while load.promises:
                 seen.add([load.promises.popleft()])
             slow_s = seen.look(parked=False)
@@ -193,7 +195,7 @@ def _send(
             sender.join()
         sent_for_s = time.monotonic() - began
         if settle:
-            ground.settle(since=load.tally.first_sent_at - CLOCKS_DIFFER_S)
+            ground.settle(since=load.tally.first_sent_at - CLOCKS_DIFFER_S, within_s=ENDED_WITHIN_S)
     promises = list(journal.read(path))
     ends = _ends(ground, [promise.id for promise in promises]) if settle else {}
     return Sent(path, promises, load.tally, meter, rate, sent_for_s, ends)

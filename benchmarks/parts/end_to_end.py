@@ -60,6 +60,8 @@ def _measure(scale: float, *, bulk: bool) -> dict[str, Any]:
         sending.at_most(running, WARM_UP_S * scale)
         probed = sending.at_most(running, PROBED_S * scale)
         most = probed.ended_per_s()
+        if not most:
+            raise RuntimeError("too few orders ended to tell how many could")
         tries = _search(running, FIRST_SHARE * most, TRIED_S * scale, TRIES)
         rate = tries[-1]["rate"]
         tries += _search(running, rate, SUSTAINED_S * scale, FULL_TRIES)
