@@ -45,15 +45,16 @@ def optimize(problem: Problem, method: Method = Method.FULL) -> Plan:
         return Plan(trips=(), left=left, status=Status.OPTIMAL, solve_ms=_ms_since(started))
     bundles = bundling.generate(problem.orders, problem.pace, problem.terms)
     weighed = costs.of(problem, bundles)
-    found = _chosen(problem, bundles, weighed, method)
-    chosen = found or _greedy(bundles, weighed)
+    packs = method is Method.FULL and len(problem.orders) <= PACKED_AT_MOST
+    wanted = packing.pack(problem, bundles, weighed) if packs else matching.match(bundles, weighed)
+    chosen = wanted or (packs and matching.match(bundles, weighed)) or _greedy(bundles, weighed)
     trips = tuple(_trip(problem, bundles, weighed, b, c) for b, c in chosen.pairs)
     going = {id for trip in trips for id in trip.orders}
     for i, order in enumerate(problem.orders):
         if order.id not in going:
             left[order.id] = _why(problem, order, weighed, i)
     return Plan(
-        trips=trips, left=left, status=chosen.status, solve_ms=_ms_since(started), fallback=found is None
+        trips=trips, left=left, status=chosen.status, solve_ms=_ms_since(started), fallback=wanted is None
     )
 
 
@@ -64,12 +65,6 @@ def due(plan: Plan, now: float) -> Sequence[Trip]:
 
 def _first(order: Order) -> tuple[bool, float, float]:
     return (not order.pinned, -order.priority, order.placed)
-
-
-def _chosen(problem: Problem, bundles: Bundles, weighed: Costs, method: Method) -> Chosen | None:
-    if method is Method.FULL and len(problem.orders) <= PACKED_AT_MOST:
-        return packing.pack(problem, bundles, weighed)
-    return matching.match(bundles, weighed)
 
 
 def _greedy(bundles: Bundles, weighed: Costs) -> Chosen:

@@ -6,6 +6,7 @@ trips, so that what is planned now leaves couriers where the rest needs them. Wh
 by SCIP over these columns alone, or by taking the largest fraction first.
 """
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ WHOLE = 1e-6
 ROUNDS = 4
 ROUNDS_OF_SECONDS = 2
 SETTLED = 10  # fewer missing columns than this: the next trips are as good as priced
-RELAXING_AT_MOST_MS = 100  # each time
+RELAXING_AT_MOST_MS = 150  # each time
+GENERATING_AT_MOST_MS = 200
 BRANCHING_AT_MOST_MS = 100
 
 
@@ -34,14 +36,21 @@ class Chosen:
 
 
 def pack(problem: Problem, bundles: Bundles, costs: Costs) -> Chosen | None:
-    """Which bundle goes with which courier next; None if the solver found nothing in its time."""
+    """
+    Which bundle goes with which courier next; None if the solver found nothing in its time.
+
+    What was found stands when the time for better is over.
+    """
+    started = time.monotonic()
     members = [[i for i in row if i >= 0] for row in bundles.members.tolist()]
     columns = making.nearest(costs)
     relaxed = _Relaxation("GLOP", members, RELAXING_AT_MOST_MS)
     values = relaxed.solved_with(columns)
+    if values is None:
+        return None
     for n in range(ROUNDS):
-        if values is None:
-            return None
+        if (time.monotonic() - started) * 1000 > GENERATING_AT_MOST_MS:
+            break
         prices = relaxed.prices(bundles, len(costs.off_at))
         more = making.missing(costs, prices)
         if n >= ROUNDS - ROUNDS_OF_SECONDS or len(more) < SETTLED:
@@ -49,9 +58,11 @@ def pack(problem: Problem, bundles: Bundles, costs: Costs) -> Chosen | None:
             more = making.joined([more, making.followed(problem, bundles, costs, known, prices)])
         if not len(more):
             break
-        columns = making.joined([columns, more])
-        values = relaxed.solved_with(more)
-    return None if values is None else _whole(members, columns, values)
+        better = relaxed.solved_with(more)
+        if better is None:
+            break
+        columns, values = making.joined([columns, more]), better
+    return _whole(members, columns, values)
 
 
 def greedy(bundles: Bundles, columns: Columns, score: Floats) -> list[tuple[int, int]]:
