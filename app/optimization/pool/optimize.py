@@ -19,6 +19,8 @@ from app.optimization.pool.costs import Costs
 from app.optimization.pool.model import Order, Plan, Problem, Status, Trip, Why
 from app.optimization.pool.packing import Chosen
 
+WITHIN_MS = 300.0  # for the packing
+UNHURRIED_MS = 60_000.0  # the same plan on every machine
 PACKED_AT_MOST = 160  # orders; more go the fast path
 PLANNED_AT_MOST = 600  # orders in one plan
 RIDE_MAY_BE_OFF = 0.15  # share of a ride, for the interval of a promise
@@ -31,8 +33,12 @@ class Method(StrEnum):
     FULL = "full"  # set packing over bundles
 
 
-def optimize(problem: Problem, method: Method = Method.FULL) -> Plan:
-    """Who goes next, and why the others wait."""
+def optimize(problem: Problem, method: Method = Method.FULL, *, within_ms: float = WITHIN_MS) -> Plan:
+    """
+    Who goes next, and why the others wait.
+
+    :param within_ms: after which the packing ends with what it has
+    """
     started = time.perf_counter()
     if method is Method.ASSIGNMENT:
         problem = replace(problem, terms=replace(problem.terms, largest_bundle=1))
@@ -46,7 +52,11 @@ def optimize(problem: Problem, method: Method = Method.FULL) -> Plan:
     bundles = bundling.generate(problem.orders, problem.pace, problem.terms)
     weighed = costs.of(problem, bundles)
     packs = method is Method.FULL and len(problem.orders) <= PACKED_AT_MOST
-    wanted = packing.pack(problem, bundles, weighed) if packs else matching.match(bundles, weighed)
+    wanted = (
+        packing.pack(problem, bundles, weighed, within_ms=within_ms)
+        if packs
+        else matching.match(bundles, weighed)
+    )
     chosen = wanted or (packs and matching.match(bundles, weighed)) or _greedy(bundles, weighed)
     trips = tuple(_trip(problem, bundles, weighed, b, c) for b, c in chosen.pairs)
     going = {id for trip in trips for id in trip.orders}

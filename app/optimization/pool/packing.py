@@ -22,9 +22,7 @@ WHOLE = 1e-6
 ROUNDS = 4
 ROUNDS_OF_SECONDS = 2
 SETTLED = 10  # fewer missing columns than this: the next trips are as good as priced
-RELAXING_AT_MOST_MS = 150  # each time
-GENERATING_AT_MOST_MS = 200
-BRANCHING_AT_MOST_MS = 100
+AT_LEAST_MS = 20  # for what has begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +33,21 @@ class Chosen:
     status: Status
 
 
-def pack(problem: Problem, bundles: Bundles, costs: Costs) -> Chosen | None:
+def pack(problem: Problem, bundles: Bundles, costs: Costs, *, within_ms: float) -> Chosen | None:
     """
     Which bundle goes with which courier next; None if the solver found nothing in its time.
 
-    What was found stands when the time for better is over.
+    Half of the time is for finding columns; what was found by then stands.
     """
-    started = time.monotonic()
+    end = time.monotonic() + within_ms / 1000
     members = [[i for i in row if i >= 0] for row in bundles.members.tolist()]
     columns = making.nearest(costs)
-    relaxed = _Relaxation("GLOP", members, RELAXING_AT_MOST_MS)
+    relaxed = _Relaxation("GLOP", members, end)
     values = relaxed.solved_with(columns)
     if values is None:
         return None
     for n in range(ROUNDS):
-        if (time.monotonic() - started) * 1000 > GENERATING_AT_MOST_MS:
+        if time.monotonic() > end - within_ms / 2000:
             break
         prices = relaxed.prices(bundles, len(costs.off_at))
         more = making.missing(costs, prices)
@@ -62,7 +60,7 @@ def pack(problem: Problem, bundles: Bundles, costs: Costs) -> Chosen | None:
         if better is None:
             break
         columns, values = making.joined([columns, more]), better
-    return _whole(members, columns, values)
+    return _whole(members, columns, values, end)
 
 
 def greedy(bundles: Bundles, columns: Columns, score: Floats) -> list[tuple[int, int]]:
@@ -72,10 +70,10 @@ def greedy(bundles: Bundles, columns: Columns, score: Floats) -> list[tuple[int,
 
 
 class _Relaxation:
-    def __init__(self, name: str, members: list[list[int]], at_most_ms: int) -> None:
+    def __init__(self, name: str, members: list[list[int]], end: float) -> None:
         self._members = members
+        self._end = end
         self._solver = pywraplp.Solver.CreateSolver(name)
-        self._solver.SetTimeLimit(at_most_ms)
         self._objective = self._solver.Objective()
         self._objective.SetMinimization()
         self._orders: dict[int, pywraplp.Constraint] = {}
@@ -99,6 +97,8 @@ class _Relaxation:
             self._row(self._couriers, courier).SetCoefficient(x, 1)
             for i in self._members[first] if then < 0 else self._members[first] + self._members[then]:
                 self._row(self._orders, i).SetCoefficient(x, 1)
+        left_ms = (self._end - time.monotonic()) * 1000
+        self._solver.SetTimeLimit(max(AT_LEAST_MS, int(left_ms)))
         if self._solver.Solve() not in (self._solver.OPTIMAL, self._solver.FEASIBLE):
             return None
         return np.array([x.solution_value() for x in self._variables])
@@ -117,14 +117,14 @@ class _Relaxation:
         return rows[index]
 
 
-def _whole(members: list[list[int]], columns: Columns, values: Floats) -> Chosen:
+def _whole(members: list[list[int]], columns: Columns, values: Floats, end: float) -> Chosen:
     settled = columns.at(values > 1 - WHOLE)
     pairs = list(zip(settled.first.tolist(), settled.courier.tolist(), strict=True))
     fractions = (values > WHOLE) & (values <= 1 - WHOLE)
     if not fractions.any():
         return Chosen(pairs, Status.OPTIMAL)
     rest = columns.at(fractions)
-    picked = _Relaxation("SCIP", members, BRANCHING_AT_MOST_MS).solved_with(rest)
+    picked = _Relaxation("SCIP", members, end).solved_with(rest)
     if picked is None:
         return Chosen(pairs + _taken(members, rest, -values[fractions]), Status.ROUNDED)
     rest = rest.at(picked > 0.5)

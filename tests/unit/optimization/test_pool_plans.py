@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.optimization.pool import optimize as optimizing
 from app.optimization.pool import matching, packing
+from app.optimization.pool import optimize as optimizing
 from app.optimization.pool.model import Courier, Order, Pace, Problem, Spot, Status, Terms, Why
 from app.optimization.pool.optimize import Method, due, optimize
 
@@ -197,7 +197,7 @@ def test_a_courier_is_kept_for_what_comes_after() -> None:
 def test_without_a_solution_in_time_a_simpler_plan_stands(
     monkeypatch: pytest.MonkeyPatch, status: Status
 ) -> None:
-    monkeypatch.setattr(packing, "pack", lambda *_: None)
+    monkeypatch.setattr(packing, "pack", lambda *_, **__: None)
     if status is Status.GREEDY:
         monkeypatch.setattr(matching, "match", lambda *_: None)
 
