@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from app.optimization.pool.model import Courier, Order, Plan, Problem, Trip
-from app.optimization.pool.optimize import Method, due, optimize
+from app.optimization.pool.optimize import UNHURRIED_MS, Method, due, optimize
 from infra.demo.recording import Placed
 from infra.simulation.instance import door
 from infra.simulation.world import World
@@ -86,7 +86,7 @@ class _Planned:
 
     def __call__(self, world: World) -> Plan:
         held = {id: courier for courier, orders in self._trips for id in orders}
-        plan = optimize(_problem(world, held), self._method)
+        plan = optimize(_problem(world, held), self._method, within_ms=UNHURRIED_MS)
         self._trips = {
             (trip.courier, trip.orders): self._trips.get((trip.courier, trip.orders), world.now)
             for trip in plan.trips

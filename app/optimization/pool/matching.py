@@ -14,7 +14,7 @@ from app.optimization.pool.model import Status
 from app.optimization.pool.packing import Chosen
 
 SCALE = 1_000  # costs are integers to the solver
-NEAREST = 16  # couriers considered per bundle
+NEAREST = 100  # couriers considered per bundle
 NEVER = 1e9  # the cost of what cannot be
 
 

@@ -124,7 +124,7 @@ class Status(StrEnum):
     OPTIMAL = "optimal"  # of the columns considered
     ROUNDED = "rounded"  # from an optimum in fractions
     MATCHED = "matched"  # bundles were chosen first, then given to couriers at the least cost
-    GREEDY = "greedy"  # the solver gave nothing
+    GREEDY = "greedy"  # no solver gave anything
 
 
 class Why(StrEnum):
@@ -166,7 +166,7 @@ class Trip:
 class Plan:
     """
     :param left: orders without a courier, and why
-    :param fallback: whether the solver gave nothing, and the greedy plan stands
+    :param fallback: whether the solver gave nothing in its time: a simpler plan stands, as `status` tells
     """
 
     trips: tuple[Trip, ...]

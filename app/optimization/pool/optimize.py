@@ -19,6 +19,8 @@ from app.optimization.pool.costs import Costs
 from app.optimization.pool.model import Order, Plan, Problem, Status, Trip, Why
 from app.optimization.pool.packing import Chosen
 
+WITHIN_MS = 300.0  # for the packing
+UNHURRIED_MS = 60_000.0  # the same plan on every machine
 PACKED_AT_MOST = 160  # orders; more go the fast path
 PLANNED_AT_MOST = 600  # orders in one plan
 RIDE_MAY_BE_OFF = 0.15  # share of a ride, for the interval of a promise
@@ -31,8 +33,12 @@ class Method(StrEnum):
     FULL = "full"  # set packing over bundles
 
 
-def optimize(problem: Problem, method: Method = Method.FULL) -> Plan:
-    """Who goes next, and why the others wait."""
+def optimize(problem: Problem, method: Method = Method.FULL, *, within_ms: float = WITHIN_MS) -> Plan:
+    """
+    Who goes next, and why the others wait.
+
+    :param within_ms: after which the packing ends with what it has
+    """
     started = time.perf_counter()
     if method is Method.ASSIGNMENT:
         problem = replace(problem, terms=replace(problem.terms, largest_bundle=1))
@@ -45,15 +51,20 @@ def optimize(problem: Problem, method: Method = Method.FULL) -> Plan:
         return Plan(trips=(), left=left, status=Status.OPTIMAL, solve_ms=_ms_since(started))
     bundles = bundling.generate(problem.orders, problem.pace, problem.terms)
     weighed = costs.of(problem, bundles)
-    found = _chosen(problem, bundles, weighed, method)
-    chosen = found or _greedy(bundles, weighed)
+    packs = method is Method.FULL and len(problem.orders) <= PACKED_AT_MOST
+    wanted = (
+        packing.pack(problem, bundles, weighed, within_ms=within_ms)
+        if packs
+        else matching.match(bundles, weighed)
+    )
+    chosen = wanted or (packs and matching.match(bundles, weighed)) or _greedy(bundles, weighed)
     trips = tuple(_trip(problem, bundles, weighed, b, c) for b, c in chosen.pairs)
     going = {id for trip in trips for id in trip.orders}
     for i, order in enumerate(problem.orders):
         if order.id not in going:
             left[order.id] = _why(problem, order, weighed, i)
     return Plan(
-        trips=trips, left=left, status=chosen.status, solve_ms=_ms_since(started), fallback=found is None
+        trips=trips, left=left, status=chosen.status, solve_ms=_ms_since(started), fallback=wanted is None
     )
 
 
@@ -64,12 +75,6 @@ def due(plan: Plan, now: float) -> Sequence[Trip]:
 
 def _first(order: Order) -> tuple[bool, float, float]:
     return (not order.pinned, -order.priority, order.placed)
-
-
-def _chosen(problem: Problem, bundles: Bundles, weighed: Costs, method: Method) -> Chosen | None:
-    if method is Method.FULL and len(problem.orders) <= PACKED_AT_MOST:
-        return packing.pack(problem, bundles, weighed)
-    return matching.match(bundles, weighed)
 
 
 def _greedy(bundles: Bundles, weighed: Costs) -> Chosen:

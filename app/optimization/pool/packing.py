@@ -6,6 +6,7 @@ trips, so that what is planned now leaves couriers where the rest needs them. Wh
 by SCIP over these columns alone, or by taking the largest fraction first.
 """
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,7 @@ WHOLE = 1e-6
 ROUNDS = 4
 ROUNDS_OF_SECONDS = 2
 SETTLED = 10  # fewer missing columns than this: the next trips are as good as priced
-RELAXING_AT_MOST_MS = 100  # each time
-BRANCHING_AT_MOST_MS = 100
+AT_LEAST_MS = 20  # for what has begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,22 @@ class Chosen:
     status: Status
 
 
-def pack(problem: Problem, bundles: Bundles, costs: Costs) -> Chosen | None:
-    """Which bundle goes with which courier next; None if the solver found nothing in its time."""
+def pack(problem: Problem, bundles: Bundles, costs: Costs, *, within_ms: float) -> Chosen | None:
+    """
+    Which bundle goes with which courier next; None if the solver found nothing in its time.
+
+    Half of the time is for finding columns; what was found by then stands.
+    """
+    end = time.monotonic() + within_ms / 1000
     members = [[i for i in row if i >= 0] for row in bundles.members.tolist()]
     columns = making.nearest(costs)
-    relaxed = _Relaxation("GLOP", members, RELAXING_AT_MOST_MS)
+    relaxed = _Relaxation("GLOP", members, end)
     values = relaxed.solved_with(columns)
+    if values is None:
+        return None
     for n in range(ROUNDS):
-        if values is None:
-            return None
+        if time.monotonic() > end - within_ms / 2000:
+            break
         prices = relaxed.prices(bundles, len(costs.off_at))
         more = making.missing(costs, prices)
         if n >= ROUNDS - ROUNDS_OF_SECONDS or len(more) < SETTLED:
@@ -49,9 +56,11 @@ def pack(problem: Problem, bundles: Bundles, costs: Costs) -> Chosen | None:
             more = making.joined([more, making.followed(problem, bundles, costs, known, prices)])
         if not len(more):
             break
-        columns = making.joined([columns, more])
-        values = relaxed.solved_with(more)
-    return None if values is None else _whole(members, columns, values)
+        better = relaxed.solved_with(more)
+        if better is None:
+            break
+        columns, values = making.joined([columns, more]), better
+    return _whole(members, columns, values, end)
 
 
 def greedy(bundles: Bundles, columns: Columns, score: Floats) -> list[tuple[int, int]]:
@@ -61,10 +70,10 @@ def greedy(bundles: Bundles, columns: Columns, score: Floats) -> list[tuple[int,
 
 
 class _Relaxation:
-    def __init__(self, name: str, members: list[list[int]], at_most_ms: int) -> None:
+    def __init__(self, name: str, members: list[list[int]], end: float) -> None:
         self._members = members
+        self._end = end
         self._solver = pywraplp.Solver.CreateSolver(name)
-        self._solver.SetTimeLimit(at_most_ms)
         self._objective = self._solver.Objective()
         self._objective.SetMinimization()
         self._orders: dict[int, pywraplp.Constraint] = {}
@@ -88,6 +97,8 @@ class _Relaxation:
             self._row(self._couriers, courier).SetCoefficient(x, 1)
             for i in self._members[first] if then < 0 else self._members[first] + self._members[then]:
                 self._row(self._orders, i).SetCoefficient(x, 1)
+        left_ms = (self._end - time.monotonic()) * 1000
+        self._solver.SetTimeLimit(max(AT_LEAST_MS, int(left_ms)))
         if self._solver.Solve() not in (self._solver.OPTIMAL, self._solver.FEASIBLE):
             return None
         return np.array([x.solution_value() for x in self._variables])
@@ -106,14 +117,14 @@ class _Relaxation:
         return rows[index]
 
 
-def _whole(members: list[list[int]], columns: Columns, values: Floats) -> Chosen:
+def _whole(members: list[list[int]], columns: Columns, values: Floats, end: float) -> Chosen:
     settled = columns.at(values > 1 - WHOLE)
     pairs = list(zip(settled.first.tolist(), settled.courier.tolist(), strict=True))
     fractions = (values > WHOLE) & (values <= 1 - WHOLE)
     if not fractions.any():
         return Chosen(pairs, Status.OPTIMAL)
     rest = columns.at(fractions)
-    picked = _Relaxation("SCIP", members, BRANCHING_AT_MOST_MS).solved_with(rest)
+    picked = _Relaxation("SCIP", members, end).solved_with(rest)
     if picked is None:
         return Chosen(pairs + _taken(members, rest, -values[fractions]), Status.ROUNDED)
     rest = rest.at(picked > 0.5)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.optimization.pool import matching, packing
 from app.optimization.pool import optimize as optimizing
-from app.optimization.pool import packing
 from app.optimization.pool.model import Courier, Order, Pace, Problem, Spot, Status, Terms, Why
 from app.optimization.pool.optimize import Method, due, optimize
 
@@ -193,12 +193,17 @@ def test_a_courier_is_kept_for_what_comes_after() -> None:
     assert [(trip.courier, trip.orders) for trip in plan.trips] == [("c1", ("o1",))]
 
 
-def test_without_a_solver_the_plan_is_greedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "pack", lambda *_: None)
+@pytest.mark.parametrize("status", [Status.MATCHED, Status.GREEDY])
+def test_without_a_solution_in_time_a_simpler_plan_stands(
+    monkeypatch: pytest.MonkeyPatch, status: Status
+) -> None:
+    monkeypatch.setattr(packing, "pack", lambda *_, **__: None)
+    if status is Status.GREEDY:
+        monkeypatch.setattr(matching, "match", lambda *_: None)
 
     plan = optimize(problem([ORDER], [COURIER]))
 
-    assert (plan.fallback, plan.status) == (True, Status.GREEDY)
+    assert (plan.fallback, plan.status) == (True, status)
     assert [trip.orders for trip in plan.trips] == [("o1",)]
 
 
