@@ -10,7 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import database, signing
 from app.callbacks.callers import CallersFile
 from app.callbacks.service import Callbacks
+from app.capacity.desk import CapacityDesk
 from app.doorbell import Bell, Doorbell
+from app.forecasting import service as forecasting
 from app.limits.service import Limiter
 from app.orders import queries
 from app.orders.accept import StartWith
@@ -143,6 +145,8 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
         deliveries=DeliveryDesk(db, bell),
+        capacity=CapacityDesk(db, default=settings.slot_capacity),
+        forecast=lambda tenant: database.read(db, lambda c: forecasting.latest(c, tenant)),
         webhooks=WebhookDesk(
             db,
             keyring(settings),

@@ -14,10 +14,12 @@ from typer.exceptions import TyperException
 from app import errors
 from infra.cli import (
     audit,
+    capacity,
     deliveries,
     demo,
     differences,
     events,
+    forecast,
     keys,
     orders,
     pauses,
@@ -38,6 +40,8 @@ keys.register(app)
 reconcile.register(app)
 differences.register(app)
 pauses.register(app)
+capacity.register(app)
+forecast.register(app)
 deliveries.register(app)
 audit.register(app)
 events.register(app)

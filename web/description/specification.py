@@ -13,6 +13,7 @@ from app.runs.pauses import Kind
 from web import (
     batches,
     callbacks,
+    capacity,
     deliveries,
     delivery_instructions,
     differences,
@@ -134,6 +135,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *differences.SCHEMAS,
             *refunds.SCHEMAS,
             *pauses.SCHEMAS,
+            *capacity.SCHEMAS,
             *instructions.SCHEMAS,
             *deliveries.SCHEMAS,
             *delivery_instructions.SCHEMAS,
