@@ -77,4 +77,4 @@ beat_schedule = {
     "settle": {"task": names.SETTLE, "schedule": 5.0},
 }
 beat_max_loop_interval = 0.5
-beat_scheduler = "celery.beat:Scheduler"  # jobs are harmless when doubled: there is nothing to remember
+beat_scheduler = "tasks.punctual:Punctual"

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import database, leases
 from infra import logs
+from infra.supervisor import readiness
 from infra.worker import celery, settings
 
 NAME = "beat"
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 
 def main() -> None:
     logs.configure(settings.log_level)
+    readiness.say_ready()  # another may hold the lease: to wait for it is work, too
     db = database.engine(settings.database_url.get_secret_value(), pool_size=1)
     holder = f"{socket.gethostname()}:{os.getpid()}"
     pause = threading.Event()

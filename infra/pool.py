@@ -10,6 +10,9 @@ import os
 import socket
 import sys
 
+from celery.signals import worker_ready
+
+from infra.supervisor import readiness
 from infra.worker import celery, settings
 from tasks import names
 
@@ -18,6 +21,7 @@ def main() -> int:
     arguments = _arguments()
     if arguments.queue == names.OPTIMIZER:
         import app.optimization.assign  # noqa: F401, PLC0415 (OR-Tools: once, here, for all that are forked)
+    worker_ready.connect(_tell)
     worker = celery.Worker(
         hostname=f"{arguments.name}@{socket.gethostname()}",
         queues=[arguments.queue],
@@ -30,6 +34,10 @@ def main() -> int:
     )
     worker.start()
     return int(worker.exitcode or os.EX_OK)
+
+
+def _tell(**_: object) -> None:
+    readiness.say_ready()
 
 
 def _arguments() -> argparse.Namespace:

@@ -11,20 +11,22 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from infra import kept
 from infra.embedded import postgres, redis
 from infra.settings import Settings
 from infra.supervisor import Process, Trace, readiness
 
-WORKERS = {  # name -> the queue it consumes, and the setting that says by how many processes
+# name -> the queue it consumes, and the setting that says by how many processes; who is waited for most is first
+WORKERS = {
+    "worker-control": ("control", "control_processes"),
     "worker-steps": ("steps", "step_processes"),
     "worker-partner": ("partner", "partner_processes"),
-    "worker-patient": ("patient", "patient_processes"),
     "worker-optimizer": ("optimizer", "optimizer_processes"),
-    "worker-control": ("control", "control_processes"),
-    "worker-webhooks": ("webhooks", "webhook_processes"),
     "worker-outbox": ("outbox", None),  # one: order allows no more, and it must not wait for the others' work
+    "worker-patient": ("patient", "patient_processes"),
+    "worker-webhooks": ("webhooks", "webhook_processes"),
 }
 
 
@@ -59,6 +61,7 @@ def processes(settings: Settings) -> tuple[Process, ...]:
             stage=2,
             stop_stage=0,
             stop_share=0.3,
+            **_says_when_ready(settings, "beat"),
         ),
         *(_worker(settings, env, name) for name in WORKERS),
     ]
@@ -105,7 +108,15 @@ def _worker(settings: Settings, env: dict[str, str], name: str) -> Process:
         stop_stage=1,
         stop_share=0.8,
         worker=True,
+        **_says_when_ready(settings, name),
     )
+
+
+def _says_when_ready(settings: Settings, name: str) -> dict[str, Any]:
+    return {
+        "ready": partial(readiness.said_ready, settings.home, name),
+        "before_start": partial(readiness.unsay_ready, settings.home, name),
+    }
 
 
 def _flower(settings: Settings, env: dict[str, str]) -> Process:

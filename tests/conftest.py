@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -52,6 +52,19 @@ def servers_home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="uoop-tests-")).resolve()
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def furnish() -> Iterator[Callable[[Path], None]]:
+    """Gives homes a data folder of Postgres, which takes a moment to make and none to copy."""
+    template = Path(tempfile.mkdtemp(prefix="uoop-template-")).resolve()
+    postgres.prepare(template)
+
+    def copy(home: Path) -> None:
+        shutil.copytree(template / "postgres", home / "postgres")
+
+    yield copy
+    shutil.rmtree(template)
 
 
 @pytest.fixture(scope="session")

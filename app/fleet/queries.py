@@ -9,14 +9,17 @@ from app.optimization.model import Courier, Point
 
 def with_room(connection: Connection, tenants: Sequence[str]) -> list[Courier]:
     """Couriers on duty now who can take at least one more order."""
+    # summed up instead of joined: of a pool that has just filled the planner knows nothing, and would join in a loop
     result = connection.execute(
         text("""
-            SELECT c.id, c.tenant_id, c.lat, c.lng, c.max_orders - count(p.key) AS free
-            FROM couriers c LEFT JOIN fleet_pool p ON p.courier_id = c.id AND p.tenant_id = c.tenant_id
-                AND p.state = 'pooled' AND p.busy_until > now()
-            WHERE c.tenant_id = ANY(:tenants) AND coalesce(c.on_from, '-infinity') <= now()
-                AND coalesce(c.on_until, 'infinity') > now()
-            GROUP BY c.tenant_id, c.id HAVING c.max_orders > count(p.key)
+            SELECT id, tenant_id, max(lat) AS lat, max(lng) AS lng, sum(room) AS free FROM (
+                SELECT id, tenant_id, lat, lng, max_orders AS room FROM couriers
+                WHERE tenant_id = ANY(:tenants) AND coalesce(on_from, '-infinity') <= now()
+                    AND coalesce(on_until, 'infinity') > now()
+                UNION ALL
+                SELECT courier_id, tenant_id, NULL, NULL, -1 FROM fleet_pool
+                WHERE tenant_id = ANY(:tenants) AND state = 'pooled' AND busy_until > now()
+            ) rooms GROUP BY tenant_id, id HAVING sum(room) > 0
         """),
         {"tenants": list(tenants)},
     )

@@ -244,7 +244,7 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
     Cohorts whose carrier is surely or very probably gone, taken over in a new epoch.
 
     That is: a step whose lease ran out; or no step running and the broker's incarnation has changed since it
-    was sent, or nothing has moved for max(30 s, 10 times the usual wait).
+    was sent, or it has not been sent within a second, or nothing has moved for max(30 s, 10 times the usual wait).
     """
     result = connection.execute(
         text("""
@@ -265,7 +265,7 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
                         AND (c.incarnation IS NOT NULL OR c.progressed_at < clock_timestamp() - interval '1 s')
                         OR c.progressed_at < clock_timestamp() - make_interval(secs => usual.wait_s) END
             )
-            UPDATE cohorts c SET epoch = c.epoch + 1, progressed_at = clock_timestamp()
+            UPDATE cohorts c SET epoch = c.epoch + 1, progressed_at = clock_timestamp(), incarnation = NULL
             FROM lost WHERE c.id = lost.id AND c.epoch = lost.epoch AND c.ended_at IS NULL
             RETURNING c.id, c.epoch, c.saga, c.version, c.direction, c.lane, c.itinerary, c.leg,
                 cardinality(c.members) AS size,
@@ -286,9 +286,12 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
 
 
 def mark_sent(connection: Connection, cohort_id: int, *, epoch: int, incarnation: str) -> None:
-    """Note which broker carries the cohort."""
+    """Note which broker carries the cohort, unless its carrier has been given up already."""
     connection.execute(
-        text("UPDATE cohorts SET incarnation = :incarnation WHERE id = :id AND epoch = :epoch"),
+        text(
+            "UPDATE cohorts SET incarnation = :incarnation "
+            "WHERE id = :id AND epoch = :epoch AND incarnation IS NULL"
+        ),
         {"id": cohort_id, "epoch": epoch, "incarnation": incarnation},
     )
 

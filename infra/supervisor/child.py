@@ -19,6 +19,7 @@ from infra.supervisor.process import Process
 from infra.supervisor.state import Row
 
 _SETTLE_S = 2.0  # a process without a check that lives so long at first has found all that it imports
+_BUSY_S = 3.0  # who is not ready by then waits for something, rather than keeping a core busy
 
 
 class State(StrEnum):
@@ -63,6 +64,10 @@ class Child:
     def is_due(self) -> bool:
         """Whether it has died and is to be started now."""
         return self.state is State.BACKOFF and time.monotonic() >= self._due_at
+
+    def keeps_a_core_busy(self, now: float) -> bool:
+        """Whether it has just been started and is loading what it needs."""
+        return self.state is State.STARTING and now - self.started_at < _BUSY_S
 
     def row(self) -> Row:
         """The child as ``uoop ps`` shows it."""

@@ -83,6 +83,7 @@ class Supervisor:
         self._checks = ThreadPoolExecutor(max_workers=4, thread_name_prefix="readiness")
         self._children = [Child(process, home, self._checks) for process in processes]
         self._began_at = time.time()
+        self._at_once = max(2, len(os.sched_getaffinity(0)))
         self._stops = 0
         self._is_ready = False
         self._written: state.State | None = None
@@ -120,7 +121,9 @@ class Supervisor:
             if child.look_dead(now):
                 self._note_death(child)
             self._follow_drain(child, child.process.name in resting, now)
-            if child.is_due or (child.state is State.WAITING and self._may_begin(child)):
+            if self._has_room(now) and (
+                child.is_due or (child.state is State.WAITING and self._may_begin(child))
+            ):
                 self._start(child, now)
             if child.look_ready(now):
                 self._note_ready(child)
@@ -142,6 +145,10 @@ class Supervisor:
 
     def _may_begin(self, child: Child) -> bool:
         return all(other.was_ready for other in self._children if other.process.stage < child.process.stage)
+
+    def _has_room(self, now: float) -> bool:
+        """No more at once than there are cores: who is listed first is at work before the next begins to load."""
+        return sum(child.keeps_a_core_busy(now) for child in self._children) < self._at_once
 
     def _start(self, child: Child, now: float) -> None:
         if child.process.worker and self._unclean:

@@ -11,9 +11,10 @@ from uoop_command import Uoop
 
 
 @pytest.fixture(scope="module")
-def uoop() -> Iterator[Uoop]:
+def uoop(furnish: Callable[[Path], None]) -> Iterator[Uoop]:
     """The command line on a home of the module's own; everything is stopped at the end."""
     home = Path(tempfile.mkdtemp(prefix="uoop-e2e-")).resolve()
+    furnish(home)
     command = Uoop(home)
     yield command
     stopped = command("down")

@@ -24,9 +24,10 @@ def hook() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def uoop(hook: Receiver) -> Iterator[Uoop]:
+def uoop(hook: Receiver, furnish: Callable[[Path], None]) -> Iterator[Uoop]:
     """A platform that may reach the receiver."""
     home = Path(tempfile.mkdtemp(prefix="uoop-e2e-")).resolve()
+    furnish(home)
     command = Uoop(home, UOOP_WEBHOOK_ALLOWED=f"127.0.0.1:{hook.port}")
     yield command
     stopped = command("down")

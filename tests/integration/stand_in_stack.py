@@ -48,7 +48,7 @@ while True: time.sleep(60)
 """
 )
 DEAF = STORY + "signal.signal(signal.SIGTERM, signal.SIG_IGN); tell('worker began'); time.sleep(600)"
-BROKEN = STORY + "tell('worker began'); sys.exit('broken for good')"
+BROKEN = "import sys; sys.exit('broken for good')"
 PREPARE = STORY + "tell('prepared')"
 
 
@@ -77,6 +77,7 @@ def stand_ins(settings: Settings) -> tuple[Process, ...]:
             stop_stage=1,
             stop_share=0.6,
             worker=True,
+            ready=lambda: "worker began" in (settings.home / "story").read_text(),
         ),
     )
 

@@ -19,9 +19,10 @@ SCRIPT = Path(__file__).with_name("stand_in_stack.py")
 
 
 @pytest.fixture
-def stack(home, eventually):
+def stack(home, furnish, eventually):
     """Starts stand-in stacks on the home; whatever is left of them goes at the end."""
     started = []
+    furnish(home)
 
     def start(stand_in="", *, drain_s=10, ready=True):
         before = story(home).count("ready at")

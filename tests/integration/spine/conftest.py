@@ -114,7 +114,7 @@ def _empty(engine: Engine) -> None:
     with engine.begin() as connection:
         tables = connection.execute(
             text(
-                "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND pg_relation_size(oid) > 0 "
                 "AND relnamespace = 'public'::regnamespace AND relname <> ALL(:but)"
             ),
             {"but": list(_LEFT_ALONE)},

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from together import at_once
 from world import STAGES, STEPS, Message, World, links
 
-from app.runs import executions
+from app.runs import cohorts, executions
 from app.runs.cohorts import Claimed
 from app.runs.model import LostCohort, StepPassed
 from sagas.fulfill_order import FULFILL_ORDER
@@ -243,6 +243,40 @@ def test_what_a_broker_refused_is_sent_when_it_is_back(world: World) -> None:
 
     assert too_early == 0
     assert world.statuses() == {order: "CONFIRMED"}
+
+
+def test_what_a_broker_refused_again_is_sent_when_it_is_back(world: World) -> None:
+    world.accept()
+    world.engine.claim()
+    world.carrier.empty()
+    world.carrier.away = True
+    world.engine.sweep()
+    world.carrier.away = False
+    world.sql("UPDATE cohorts SET progressed_at = now() - interval '2 s'")
+
+    assert world.engine.sweep() == 1
+
+
+def test_a_sweep_that_dies_before_it_has_sent_is_succeeded_by_the_next(world: World) -> None:
+    world.accept()
+    begin(world, world.claim_one(), "validate-order")
+    world.expire_leases()
+    with world.db.begin() as connection:
+        cohorts.adopt_lost(connection, incarnation=world.carrier.incarnation())
+    world.sql("UPDATE cohorts SET progressed_at = now() - interval '2 s'")
+
+    assert world.engine.sweep() == 1
+
+
+def test_a_carrier_that_is_given_up_before_its_sender_has_noted_it_stays_given_up(world: World) -> None:
+    world.accept()
+    claimed = world.claim_one()
+    incarnation = world.carrier.incarnation()
+    with world.db.begin() as connection:
+        cohorts.forget_carrier(connection, claimed.id, epoch=claimed.epoch, step=None)
+        cohorts.mark_sent(connection, claimed.id, epoch=claimed.epoch, incarnation=incarnation)
+
+    assert world.engine.sweep() == 1
 
 
 def test_a_message_lost_by_a_living_broker_is_sent_again_after_long_enough(world: World) -> None:
