@@ -31,10 +31,14 @@ local prefix = '{uoop}:' .. epoch .. ':'
 _RESERVE = (
     _HEAD
     + """
+local lasts = {}
 local function put(slot, order, expiry)
     local held = prefix .. 'hold:' .. slot
     redis.call('ZADD', held, expiry, order)
-    redis.call('EXPIREAT', held, expiry + KEEP)
+    if expiry > (lasts[slot] or 0) then
+        redis.call('EXPIREAT', held, expiry + KEEP)
+        lasts[slot] = expiry
+    end
     seen[slot] = seen[slot] + 1
 end
 local function look(slot, order, limit, expiry)
