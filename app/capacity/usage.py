@@ -42,9 +42,12 @@ _FULL_AT = f"""
         WHEN per_s > 0 AND (capacity - taken) / per_s < extract(epoch FROM window_from - at) + {WINDOW_S}
         THEN at + make_interval(secs => (capacity - taken) / per_s) END
 """
+# Whoever writes several slots does so in the order of their names, as those who count refusals do.
 _EMPTIED = """
-    UPDATE capacity_usage SET taken = 0, held = 0, at = :now
-    WHERE window_from > :running AND taken > 0 AND slot <> ALL(CAST(:slots AS text[]))
+    WITH emptied AS (
+        SELECT slot FROM capacity_usage WHERE window_from > :running AND taken > 0
+        AND slot <> ALL(CAST(:slots AS text[])) ORDER BY slot FOR UPDATE
+    ) UPDATE capacity_usage u SET taken = 0, held = 0, at = :now FROM emptied e WHERE e.slot = u.slot
 """
 
 
@@ -121,6 +124,7 @@ def measure(engine: Engine, ledger: Ledger, *, default: int, now: datetime) -> i
             for name, slot in slots.items()
         ]
         connection.execute(text(_KEEP), {"rows": rows(values), "now": now})
+    with engine.begin() as connection:
         connection.execute(text(_EMPTIED), {"now": now, "running": running, "slots": list(slots)})
     return len(slots)
 
