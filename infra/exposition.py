@@ -18,6 +18,7 @@ from app.runs import pauses
 from app.runs.pauses import Pause
 from app.runs.pressure import oldest_age_s
 from app.runs.views import ParkedGroup
+from infra.capacity_gauges import Taken
 from infra.channel_gauges import Channels
 from infra.settlement_gauges import Differing
 from sagas.operations import Operations
@@ -133,6 +134,7 @@ class Exposition:
             HeldBack(db, desk),
             Differing(db),
             Channels(db),
+            Taken(db),
         )
 
     def expose(self) -> tuple[bytes, str]:

@@ -10,7 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import database, signing
 from app.callbacks.callers import CallersFile
 from app.callbacks.service import Callbacks
+from app.capacity.desk import CapacityDesk
 from app.doorbell import Bell, Doorbell
+from app.forecasting import service as forecasting
 from app.limits.service import Limiter
 from app.orders import queries
 from app.orders.accept import StartWith
@@ -153,6 +155,8 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
         channels=ChannelDesk(db, partial(delivery_partners, settings)),
         deliveries=DeliveryDesk(db, bell),
+        capacity=CapacityDesk(db, default=settings.slot_capacity),
+        forecast=lambda tenant: database.read(db, lambda c: forecasting.latest(c, tenant)),
         webhooks=webhook_desk(settings, db, ring=partial(bell.ring, Bell.WEBHOOKS)),
         callbacks=Callbacks(db, bell, CallersFile(settings.providers), shared),
     )

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,13 +19,14 @@ from sqlalchemy.exc import OperationalError
 
 from app import database, partitions
 from app.callbacks import callers
-from app.capacity import drift
+from app.capacity import drift, renewal, usage
 from app.capacity import service as capacity
 from app.capacity.ledger import Ledger
 from app.doorbell import Bell
 from app.errors import Unavailable
 from app.fleet import service as fleet
 from app.fleet.provider import OwnFleet
+from app.forecasting import service as forecasting
 from app.optimization.model import OWN_FLEET, Partner
 from app.outbox import dead_letters, sequencer
 from app.outbox.model import Event
@@ -145,7 +147,9 @@ def services(settings: Settings, app: Celery) -> Services:
         apply_reports=partial(deliveries.apply_reports, ports),
         watch_deliveries=partial(deliveries.watch_deliveries, ports),
         reconcile=partial(reconcile, db, ledger),
-        mend_capacity=partial(mend_capacity, db, ledger),
+        mend_capacity=partial(mend_capacity, db, ledger, settings.slot_capacity),
+        measure_capacity=partial(_measure_capacity, db, ledger, settings.slot_capacity),
+        forecast=partial(_forecast, db),
         maintain=partial(_maintain, db, [relay.sink for relay in used]),
         replan_pool=partial(pool.replan, ports),
         settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
@@ -317,15 +321,32 @@ def _settle(settlement: Settlement, *, from_hour: int) -> None:
     settlement.tick(now=datetime.now(UTC), from_hour=from_hour, for_s=SETTLE_FOR_S)
 
 
-def mend_capacity(db: Database, ledger: Ledger) -> None:
-    """Mend what ledger and truth do not share, and tell of it."""
+def _forecast(db: Database) -> None:
+    forecasting.make_due(db, now=datetime.now(UTC))
+
+
+def _measure_capacity(db: Database, ledger: Ledger, default: int) -> None:
+    with suppress(Unavailable):
+        usage.measure(db, ledger, default=default, now=datetime.now(UTC))
+
+
+def mend_capacity(db: Database, ledger: Ledger, default: int) -> None:
+    """
+    Mend what ledger and truth do not share, renew what would lapse, and tell of it.
+
+    :param default: what a kitchen takes of which nothing is said
+    """
+    now = datetime.now(UTC)
     try:
-        drifts = drift.mend(db, ledger, now=datetime.now(UTC))
+        drifts = drift.mend(db, ledger, now=now)
+        renewed = renewal.renew(db, ledger, default=default, now=now)
     except Unavailable:
         return  # away, or lost: then it is rebuilt
     for one in drifts:
         log.warning("capacity-drift", cause=one.cause, slot=one.slot, order_id=one.order_id)
         metrics.DRIFT.labels(one.cause).inc()
+    for run_id in renewed.lost:
+        log.warning("capacity-hold-lost", run_id=run_id)
 
 
 def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
@@ -337,4 +358,5 @@ def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
     with db.begin() as connection:
         fleet.forget(connection, before=now - partitions.retention("runs"))
         figures.forget(connection, before=now - figures.KEPT)
+        usage.forget(connection, now=now)
     partitions.maintain(db, now=now)

@@ -102,6 +102,16 @@ def mend_capacity(self: ControlTask, **_: object) -> None:
     self.services.mend_capacity()
 
 
+@shared_task(name=names.MEASURE_CAPACITY, bind=True, base=ControlTask)
+def measure_capacity(self: ControlTask, **_: object) -> None:
+    self.services.measure_capacity()
+
+
+@shared_task(name=names.FORECAST, bind=True, base=ControlTask)
+def forecast(self: ControlTask, **_: object) -> None:
+    self.services.forecast()
+
+
 @shared_task(name=names.MAINTAIN, bind=True, base=ControlTask)
 def maintain(self: ControlTask, **_: object) -> None:
     self.services.maintain()

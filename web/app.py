@@ -5,6 +5,7 @@ from flask import Flask
 from web import (
     batches,
     callbacks,
+    capacity,
     channels,
     deliveries,
     differences,
@@ -39,6 +40,7 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(refunds.blueprint(services))
     api.register_blueprint(pauses.blueprint(services))
     api.register_blueprint(channels.blueprint(services))
+    api.register_blueprint(capacity.blueprint(services))
     api.register_blueprint(webhooks.blueprint(services))
     api.register_blueprint(health.blueprint(services))
     app.register_blueprint(pages.blueprint(api))

@@ -7,8 +7,10 @@ import msgspec
 from msgspec import Meta
 
 from app import errors
+from app.capacity.limits import Wanted
+from app.capacity.model import SlotKind
 from app.orders import faults, review
-from app.orders.document import PATTERN_MEANINGS, InvalidOrder, MalformedJson, Name
+from app.orders.document import PATTERN_MEANINGS, InvalidOrder, MalformedJson, Moment, Name
 from app.orders.faults import Fault
 from app.routing.breaker import BreakerState
 from app.routing.choice import Weights
@@ -180,7 +182,52 @@ class Weigh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     weights: Weights
 
 
-SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause, ActOnDifference, ReleaseBreaker, ForceBreaker, Weigh)
+class CapacitySpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which windows: from so many hours ago until so many ahead, a day at most."""
+
+    back_h: Annotated[int, Meta(ge=0, le=12)] = 4
+    ahead_h: Annotated[int, Meta(ge=1, le=12)] = 2
+
+
+class CapacityQuery(CapacitySpan, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which slots, and how many."""
+
+    kind: SlotKind | None = None
+    name: Name | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class SetLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    What a kitchen, a zone or a channel takes per quarter of an hour; null takes the limit away.
+
+    With `since` or `until` it holds for the windows of that time, else for all.
+    """
+
+    kind: SlotKind
+    name: Name
+    capacity: Annotated[int, Meta(ge=0, le=1_000_000)] | None
+    reason: Reason
+    operator: Operator | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+    def wanted(self) -> Wanted:
+        return Wanted(
+            kind=self.kind, name=self.name, capacity=self.capacity, since=self.since, until=self.until
+        )
+
+
+SCHEMAS = (
+    ActOnRun,
+    ActOnRuns,
+    SwitchPause,
+    ActOnDifference,
+    ReleaseBreaker,
+    ForceBreaker,
+    Weigh,
+    SetLimit,
+)
 
 
 def who(caller: Principal, operator: str | None) -> str:

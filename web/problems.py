@@ -249,6 +249,13 @@ KINDS: Mapping[str, Kind] = {
             "There is nothing of that name",
             "The detail lists what there is.",
         ),
+        Kind(
+            "odd-windows",
+            422,
+            "A limit cannot be set for this time",
+            "Give windows that are not past, at most two weeks of them.",
+        ),
+        Kind("not-limited", 404, "No such limit is set", "What is set is listed in /v1/ops/capacity/limits."),
         Kind("webhook-not-found", 404, "There is no such webhook", "Check its id and whose key you use."),
         Kind(
             "too-many-webhooks",

@@ -9,8 +9,12 @@ import msgspec
 
 from app.callbacks.service import Received
 from app.callbacks.signature import Signed
+from app.capacity.desk import CapacityLimits, CapacityUsage
+from app.capacity.limits import Wanted
+from app.capacity.model import SlotKind
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
+from app.forecasting.service import Forecast
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.outbox.model import Event
@@ -184,6 +188,27 @@ class DeliveryDesk(Protocol):
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted: ...
 
 
+class CapacityDesk(Protocol):
+    """What operators see of capacity, and change; as `app.capacity.desk.CapacityDesk` says."""
+
+    def limits(self, tenant_id: str) -> CapacityLimits: ...
+
+    def put(self, tenant_id: str, wanted: Wanted, *, who: str, why: str) -> CapacityLimits: ...
+
+    def usage(
+        self,
+        tenant_id: str,
+        *,
+        back_h: int,
+        ahead_h: int,
+        kind: SlotKind | None,
+        name: str | None,
+        limit: int,
+    ) -> CapacityUsage: ...
+
+    def picture(self, tenant_id: str, *, back_h: int, ahead_h: int) -> str: ...
+
+
 class WebhookDesk(Protocol):
     """What tenants may do with their webhooks; as `app.webhooks.desk.WebhookDesk` says."""
 
@@ -252,6 +277,8 @@ class Services:
     pauses                         the operators' switchboard
     channels                       the delivery partners, as operators see them
     deliveries                     the operators' desk for deliveries under way
+    capacity                       their desk for capacity
+    forecast(tenant_id)            the latest forecast, None before the first
     webhooks                       the tenants' webhooks
     callbacks                      where partners tell of them
     """
@@ -274,5 +301,7 @@ class Services:
     pauses: Switchboard
     channels: ChannelDesk
     deliveries: DeliveryDesk
+    capacity: CapacityDesk
+    forecast: Callable[[str], Forecast | None]
     webhooks: WebhookDesk
     callbacks: Callbacks

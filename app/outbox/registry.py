@@ -59,6 +59,15 @@ _ACCEPTED_AT: Schema = {
 _ETA: Schema = {"type": ["string", "null"], "format": "date-time", "description": "When it is promised."}
 _STATUS = _is(*Status)
 _UNDONE = {"type": "boolean", "description": "Whether all that was begun has been undone."}
+_NEXT_WINDOW: Schema = {
+    "type": ["object", "null"],
+    "description": "The next window that had room when this order's was full, if any within four hours.",
+    "properties": {
+        "from": {"type": "string", "format": "date-time"},
+        "until": {"type": "string", "format": "date-time"},
+    },
+    "required": ["from", "until"],
+}
 _PROMISE = {"channel": _CHANNEL, "partner": _PARTNER, "eta": _ETA, "accepted_at": _ACCEPTED_AT}
 
 EVENTS: Mapping[str, EventKind] = {
@@ -81,11 +90,23 @@ EVENTS: Mapping[str, EventKind] = {
     ),
     "order.failed": EventKind(
         description="It could not be confirmed.",
-        data=_data(status=_is(Status.FAILED), code=_CODE, compensated=_UNDONE, accepted_at=_ACCEPTED_AT),
+        data=_data(
+            status=_is(Status.FAILED),
+            code=_CODE,
+            compensated=_UNDONE,
+            accepted_at=_ACCEPTED_AT,
+            next_window=_NEXT_WINDOW,
+        ),
     ),
     "order.cancelled": EventKind(
         description="It was cancelled, as somebody wished.",
-        data=_data(status=_is(Status.CANCELLED), code=_CODE, compensated=_UNDONE, accepted_at=_ACCEPTED_AT),
+        data=_data(
+            status=_is(Status.CANCELLED),
+            code=_CODE,
+            compensated=_UNDONE,
+            accepted_at=_ACCEPTED_AT,
+            next_window=_NEXT_WINDOW,
+        ),
     ),
     "order.cancellation-refused": EventKind(
         description="It was to be cancelled, and stays as it was.", data=_data(status=_STATUS, code=_CODE)

@@ -15,10 +15,12 @@ from app import errors
 from infra.cli import (
     audit,
     breakers,
+    capacity,
     deliveries,
     demo,
     differences,
     events,
+    forecast,
     keys,
     orders,
     pauses,
@@ -43,6 +45,8 @@ reconcile.register(app)
 differences.register(app)
 pauses.register(app)
 breakers.register(app)
+capacity.register(app)
+forecast.register(app)
 deliveries.register(app)
 audit.register(app)
 events.register(app)

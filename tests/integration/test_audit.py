@@ -450,6 +450,19 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         [f"UPDATE capacity_holds SET slot = 'default/other/0' WHERE order_id = {CONFIRMED}"],
     ),
     (
+        "the ledger lacks an order's place in its zone",
+        {"ledger-agrees"},
+        [f"UPDATE capacity_holds SET more = '{{zone:default/north/0}}' WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "a zone is oversold",
+        {"never-oversold", "ledger-agrees"},
+        [
+            f"UPDATE capacity_holds SET more = '{{zone:default/north/0}}' WHERE order_id = {CONFIRMED}",
+            "INSERT INTO capacity_limits VALUES ('default', 'zone', 'north', '-infinity', 0, 0)",
+        ],
+    ),
+    (
         "the truth is of another epoch than the ledger",
         {"ledger-epoch"},
         ["UPDATE capacity_ledger SET epoch = epoch + 1"],
@@ -591,6 +604,15 @@ def test_a_violation_at_the_providers_is_found(
     report = world.audit(settled=True, strict_latency=True)
 
     assert found(report) == expected
+
+
+def test_what_was_held_before_a_limit_was_lowered_is_not_oversold(world: World) -> None:
+    world.spoil(
+        "INSERT INTO capacity_limits SELECT 'default', 'kitchen', restaurant_id, '-infinity', 0, 1000 "
+        f"FROM uoop_orders WHERE id = {CONFIRMED}"
+    )
+
+    assert world.audit(settled=True, strict_latency=True).clean
 
 
 def _slot_key(world: World) -> str:

@@ -13,6 +13,7 @@ from app.runs.pauses import Kind
 from web import (
     batches,
     callbacks,
+    capacity,
     channels,
     deliveries,
     delivery_instructions,
@@ -142,6 +143,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *refunds.SCHEMAS,
             *pauses.SCHEMAS,
             *channels.SCHEMAS,
+            *capacity.SCHEMAS,
             *instructions.SCHEMAS,
             *deliveries.SCHEMAS,
             *delivery_instructions.SCHEMAS,

@@ -7,6 +7,7 @@ A route with an identifier answers a stranger as it answers anybody who asks for
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from app.callbacks.callers import Caller
 from app.callbacks.formats import FORMATS
 from app.callbacks.service import Callbacks, Received
 from app.callbacks.signature import Signed, sign
+from app.capacity import usage
 from app.deliveries.model import Reporter
 from app.limits.service import Limiter
 from app.tenants import keys, service
@@ -44,7 +46,10 @@ FOR_ALL_TENANTS = {
     f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")
 }  # scope admin
 OF_PARTNERS = {"POST /v1/partners/{partner}/callbacks"}  # signed; below
-TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary", "GET /v1/webhooks"}
+TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary", "GET /v1/webhooks"} | {
+    f"GET /v1/ops/{path}"
+    for path in ("capacity", "capacity/picture", "capacity/limits", "forecast", "forecast/picture")
+}
 WITH_ID = [each for each in ALL if "{" in each[1] and name(each) not in FOR_ALL_TENANTS | OF_PARTNERS]
 LISTS = [each for each in ALL if "{" not in each[1] and each[0] == "GET"]
 OTHERS = (
@@ -204,6 +209,19 @@ def test_no_report_of_a_strangers_order_is_settled(door: Door, world: World) -> 
     assert world.one("SELECT state FROM delivery_reports") == "p"
 
 
+def test_a_strangers_capacity_is_neither_told_nor_changed(door: Door, world: World) -> None:
+    usage.measure(world.db, world.ledger, default=1000, now=datetime.now(UTC))
+    limit = {"kind": "kitchen", "name": "theirs", "capacity": 0, "reason": "try it"}
+    headers = {who: {"Authorization": f"Bearer {token}"} for who, token in door.tokens.items()}
+
+    set_by_a_stranger = door.client.post("/v1/ops/capacity/limits", json=limit, headers=headers["stranger"])
+
+    assert set_by_a_stranger.status_code == 200
+    mine = door.client.get("/v1/ops/capacity/limits", headers=headers["acme"]).get_json()
+    assert (mine["limits"], mine["acts"]) == ([], [])
+    assert world.rows("SELECT DISTINCT tenant_id FROM capacity_limits") == [("stranger",)]
+
+
 def test_the_signed_routes_are_those_of_partners() -> None:
     assert {name(each) for each in ALL if each[2]["security"] != [{"ApiKey": []}]} == OF_PARTNERS
 
@@ -237,6 +255,7 @@ def test_what_else_there_is_stands_below() -> None:
     assert {
         "POST /v1/orders",
         "POST /v1/orders/batch",
+        "POST /v1/ops/capacity/limits",
         "POST /v1/ops/reports/settle",
         "POST /v1/ops/runs/bulk",
         "POST /v1/webhooks",  # it takes nothing that is anybody's

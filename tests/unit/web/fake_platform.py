@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from fake_capacity import CapacityDesk
 from fake_delivery_desk import DeliveryDesk
 from fake_desk import ChannelDesk, Desk, Switchboard
 from fake_differences import Differences
@@ -129,6 +130,7 @@ class Platform:
         self.differences = Differences()
         self.switchboard = Switchboard()
         self.channel_desk = ChannelDesk()
+        self.capacity = CapacityDesk()
         self.webhooks = WebhookDesk()
         self.delivery_desk = DeliveryDesk()
         self.messages = Messages()
@@ -204,6 +206,8 @@ class Platform:
             differences=self.differences,
             pauses=self.switchboard,
             channels=self.channel_desk,
+            capacity=self.capacity,
+            forecast=self.capacity.forecast,
             webhooks=self.webhooks,
             deliveries=self.delivery_desk,
             callbacks=self.messages,
