@@ -42,13 +42,20 @@ WEBHOOK = "a-webhook-of-acme"
 
 
 ALL = sorted((each for each in operations() if each[2]["security"]), key=name)
-FOR_ALL_TENANTS = {
-    f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")
+FOR_ALL_TENANTS = {f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")} | {
+    f"POST /v1/ops/channels/{{partner}}/{act}" for act in ("force", "release")
 }  # scope admin
 OF_PARTNERS = {"POST /v1/partners/{partner}/callbacks"}  # signed; below
 TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary", "GET /v1/webhooks"} | {
     f"GET /v1/ops/{path}"
-    for path in ("capacity", "capacity/picture", "capacity/limits", "forecast", "forecast/picture")
+    for path in (
+        "capacity",
+        "capacity/picture",
+        "capacity/limits",
+        "channels",
+        "forecast",
+        "forecast/picture",
+    )
 }
 WITH_ID = [each for each in ALL if "{" in each[1] and name(each) not in FOR_ALL_TENANTS | OF_PARTNERS]
 LISTS = [each for each in ALL if "{" not in each[1] and each[0] == "GET"]
@@ -222,6 +229,20 @@ def test_a_strangers_capacity_is_neither_told_nor_changed(door: Door, world: Wor
     assert world.rows("SELECT DISTINCT tenant_id FROM capacity_limits") == [("stranger",)]
 
 
+def test_what_a_stranger_weighs_is_neither_told_nor_counts(door: Door) -> None:
+    headers = {who: {"Authorization": f"Bearer {token}"} for who, token in door.tokens.items()}
+    before = door.client.get("/v1/ops/channels", headers=headers["acme"]).get_json()
+    wanted = {"weights": {"cost": 7.0}, "reason": "try it"}
+
+    weighed = door.client.post("/v1/ops/channels/weights", json=wanted, headers=headers["stranger"])
+
+    assert weighed.status_code == 200
+    assert door.client.get("/v1/ops/channels", headers=headers["acme"]).get_json() == before
+    assert (
+        door.client.get("/v1/ops/channels", headers=headers["stranger"]).get_json()["weights"]["cost"] == 7.0
+    )
+
+
 def test_the_signed_routes_are_those_of_partners() -> None:
     assert {name(each) for each in ALL if each[2]["security"] != [{"ApiKey": []}]} == OF_PARTNERS
 
@@ -256,6 +277,7 @@ def test_what_else_there_is_stands_below() -> None:
         "POST /v1/orders",
         "POST /v1/orders/batch",
         "POST /v1/ops/capacity/limits",
+        "POST /v1/ops/channels/weights",
         "POST /v1/ops/reports/settle",
         "POST /v1/ops/runs/bulk",
         "POST /v1/webhooks",  # it takes nothing that is anybody's
