@@ -25,7 +25,7 @@ down: $(VENV)/.runtime ## Stop everything
 	@$(VENV)/bin/uoop down
 
 test: $(VENV)/.dev ## Run all tests, with their own Postgres, Redis and processes
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 faults: $(VENV)/.dev ## Every fault once, under load (LONG=1: at random for UOOP_FAULT_MINUTES, 60)
 	@$(VENV)/bin/python tests/faults/run_faults.py $(if $(LONG),--long)

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from web.description.operations import READING, answer, problems_of, query_parameters
+from web.description.operations import READING, answer, headers, problems_of, query_parameters
 from web.description.runs import SECURITY, WRITING, body
 from web.instructions import CapacityQuery, CapacitySpan
 
@@ -105,7 +105,8 @@ FORECAST_EXAMPLE: dict[str, Any] = {
 
 
 def _drawn(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"image/svg+xml": {"schema": {"type": "string"}}}}
+    content = {"image/svg+xml": {"schema": {"type": "string"}}}
+    return {"description": description, "headers": headers(), "content": content}
 
 
 USAGE = Blueprint.doc(
