@@ -20,8 +20,11 @@ task_routes = {
     names.WATCH_DELIVERIES: {"queue": names.CONTROL},
     names.RECONCILE: {"queue": names.CONTROL},
     names.MEND_CAPACITY: {"queue": names.CONTROL},
+    names.MEASURE_CAPACITY: {"queue": names.CONTROL},
+    names.FORECAST: {"queue": names.CONTROL},
     names.MAINTAIN: {"queue": names.CONTROL},
     names.SETTLE: {"queue": names.CONTROL},
+    names.REPLAN_POOL: {"queue": names.OPTIMIZER},
     names.RELAY: {"queue": names.OUTBOX},
     names.SEND_WEBHOOKS: {"queue": names.WEBHOOKS},
 }
@@ -69,8 +72,11 @@ beat_schedule = {
     "watch-deliveries": {"task": names.WATCH_DELIVERIES, "schedule": 15.0},
     "reconcile": {"task": names.RECONCILE, "schedule": 5.0},
     "mend-capacity": {"task": names.MEND_CAPACITY, "schedule": 60.0},
+    "measure-capacity": {"task": names.MEASURE_CAPACITY, "schedule": 15.0},
+    "forecast": {"task": names.FORECAST, "schedule": 3600.0},
     "maintain": {"task": names.MAINTAIN, "schedule": 3600.0},
     "settle": {"task": names.SETTLE, "schedule": 5.0},
+    "replan-pool": {"task": names.REPLAN_POOL, "schedule": 60.0},
 }
 beat_max_loop_interval = 0.5
 beat_scheduler = "tasks.punctual:Punctual"

@@ -5,7 +5,7 @@ A partition covers a whole number of days from the epoch on. Tables keyed by a t
 migration) have bounds in milliseconds shifted left by 21 bits; the others have timestamps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -49,6 +49,7 @@ TABLES = (
     Partitioned(table="executions", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="outcomes", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="dispatch_attempts", retention=A_MONTH, bound=Bound.TIME_ID),
+    Partitioned(table="routing_decisions", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(table="follow_ups", retention=A_MONTH, bound=Bound.TIME_ID),
     Partitioned(
         table="delivery_reports", retention=A_MONTH, days=10, bound=Bound.TIME_ID, options=UPDATED_IN_PLACE
@@ -61,12 +62,17 @@ TABLES = (
 )
 
 
+def of(table: str) -> Partitioned:
+    """How this table is cut."""
+    return next(each for each in TABLES if each.table == table)
+
+
 def retention(table: str) -> timedelta:
     """How long the table's rows are kept."""
-    return next(each.retention for each in TABLES if each.table == table)
+    return of(table).retention
 
 
-def maintain(engine: Engine, *, now: datetime) -> list[str]:
+def maintain(engine: Engine, *, now: datetime, tables: Sequence[Partitioned] = TABLES) -> list[str]:
     """
     Make the partitions of the coming days and drop those past their retention, while rows come and go.
 
@@ -79,7 +85,7 @@ def maintain(engine: Engine, *, now: datetime) -> list[str]:
     done: list[str] = []
     failed: list[OperationalError] = []
     with _alone(engine) as connection:
-        for table in TABLES:
+        for table in tables:
             try:
                 existing = _finished(connection, table)
                 done += _make(connection, table, existing, now)

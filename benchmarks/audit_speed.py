@@ -5,24 +5,17 @@ Writes a history of so many orders into embedded servers of a folder of its own,
 ledger over HTTP, then audits it. Prints the seconds of each part and exits 1 if the audit is not clean.
 """
 
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import redis
 
 from app import database
-from benchmarks import history
-from infra import bootstrap
+from benchmarks import history, stores
 from infra.audit import audit
-from infra.embedded import postgres
-from infra.embedded import redis as embedded_redis
 from infra.sandbox_providers import write_providers
 from infra.settings import Settings
 
@@ -32,24 +25,12 @@ _AUDITS = 2
 def main() -> int:
     """Exit status 0 if every audit was clean."""
     orders = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    home = Path(tempfile.mkdtemp(prefix="uoop-audit-speed-")).resolve()
-    try:
-        with ExitStack() as running:
-            return _measure(running, home, orders)
-    finally:
-        shutil.rmtree(home)
+    with stores.started("audit-speed") as settings, ExitStack() as running:
+        return _measure(running, settings, orders)
 
 
-def _measure(running: ExitStack, home: Path, orders: int) -> int:
-    database_server, redis_server = postgres.prepare(home), embedded_redis.prepare(home)
-    running.enter_context(_process(database_server.command, home / "postgres.log", signal.SIGINT))
-    running.enter_context(_process(redis_server.command, home / "redis.log", signal.SIGTERM))
-    postgres.wait_ready(database_server.url, 60)
-    embedded_redis.wait_ready(redis_server.url, 60)
-    settings = Settings(
-        home=home, database_url=database_server.url, redis_url=redis_server.url, sandbox_port=1
-    )
-    bootstrap.prepare(settings)
+def _measure(running: ExitStack, settings: Settings, orders: int) -> int:
+    home = settings.home
     engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
     with _timed("history in Postgres"):
         history.write(engine, orders)
@@ -66,7 +47,7 @@ def _measure(running: ExitStack, home: Path, orders: int) -> int:
     engine.dispose()
     write_providers(settings)
     serve = (sys.executable, "-m", "infra.sandbox", "--home", str(home), "--port", "0")
-    running.enter_context(_process(serve, home / "sandbox.log", signal.SIGTERM))
+    running.enter_context(stores.process(serve, home / "sandbox.log", signal.SIGTERM))
     while not (home / "sandbox" / "port").exists():
         time.sleep(0.1)
     clean = True
@@ -76,17 +57,6 @@ def _measure(running: ExitStack, home: Path, orders: int) -> int:
         clean = clean and report.clean
     sys.stdout.write("\n".join(report.lines) + "\n")
     return 0 if clean else 1
-
-
-@contextmanager
-def _process(command: tuple[str, ...], log: Path, stop: signal.Signals) -> Iterator[None]:
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-    try:
-        yield
-    finally:
-        process.send_signal(stop)
-        process.wait(60)
 
 
 @contextmanager

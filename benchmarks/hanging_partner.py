@@ -11,17 +11,13 @@ import argparse
 import json
 import math
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection
-from pathlib import Path
 
 from sqlalchemy import Engine, text
 
@@ -29,7 +25,8 @@ from app import database
 from app.fleet import service as fleet
 from app.restaurants import service as restaurants
 from app.tenants.service import DEFAULT_TENANT
-from infra import kept, running
+from benchmarks import stores
+from infra import kept
 from infra.demo import arrivals, city
 from infra.demo.journal import Journal
 from infra.demo.load import Load
@@ -69,7 +66,7 @@ class Phase:
 def main() -> int:
     """Exit status 0 if the others hardly noticed."""
     options = _options()
-    with _platform() as settings:
+    with stores.platform("hanging") as settings:
         engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
         place = city.city(CUSTOMERS_SEED)
         with engine.begin() as connection:
@@ -103,18 +100,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="of sending, each time")
     parser.add_argument("--partner", default="swift", help="who hangs")
     return parser.parse_args()
-
-
-@contextmanager
-def _platform() -> Iterator[Settings]:
-    home = Path(tempfile.mkdtemp(prefix="uoop-hanging-")).resolve()
-    chosen = Settings.load().with_values(home=home, port=kept.port(home, "api"), flower=False)
-    try:
-        running.up_detached(chosen)
-        yield running.connected(chosen)
-    finally:
-        running.down(chosen)
-        shutil.rmtree(home)
 
 
 def _send(settings: Settings, place: city.City, rate: float, seconds: float) -> Phase:

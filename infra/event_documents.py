@@ -33,6 +33,11 @@ _ENVELOPE: Document = {
         "datacontenttype": {"const": "application/json"},
         "dataschema": {**_TEXT, "description": "The name of the schema that the data keep."},
         "tenant": _TEXT,
+        "traceparent": {
+            "type": "string",
+            "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$",
+            "description": "W3C Trace Context: the trace is the order's, its id the tracking id without dashes.",
+        },
         "sequence": {
             "type": "integer",
             "minimum": 0,

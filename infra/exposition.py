@@ -18,6 +18,8 @@ from app.runs import pauses
 from app.runs.pauses import Pause
 from app.runs.pressure import oldest_age_s
 from app.runs.views import ParkedGroup
+from infra.capacity_gauges import Taken
+from infra.channel_gauges import Channels
 from infra.settlement_gauges import Differing
 from sagas.operations import Operations
 from tasks import names
@@ -127,7 +129,13 @@ class Exposition:
     """The answers of one process."""
 
     def __init__(self, db: Engine, broker: "redis.Redis", desk: Operations) -> None:
-        self._collectors: Sequence[Collector] = (Stores(db, broker), HeldBack(db, desk), Differing(db))
+        self._collectors: Sequence[Collector] = (
+            Stores(db, broker),
+            HeldBack(db, desk),
+            Differing(db),
+            Channels(db),
+            Taken(db),
+        )
 
     def expose(self) -> tuple[bytes, str]:
         """:return: the exposition and its content type"""

@@ -10,7 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import database, signing
 from app.callbacks.callers import CallersFile
 from app.callbacks.service import Callbacks
+from app.capacity.desk import CapacityDesk
 from app.doorbell import Bell, Doorbell
+from app.forecasting import service as forecasting
 from app.limits.service import Limiter
 from app.orders import queries
 from app.orders.accept import StartWith
@@ -21,14 +23,14 @@ from app.outbox.model import Event
 from app.runs.model import Direction
 from app.runs.pressure import Pressure
 from app.settlement.desk import DifferenceDesk
-from app.webhooks.desk import WebhookDesk
 from infra.changes import Watcher
 from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
 from infra.status_cache import StatusCache
-from infra.wiring import doorbell, keyring, partner_names, redis_client, webhooks_allowed
+from infra.wiring import delivery_partners, doorbell, partner_names, redis_client, webhook_desk
 from sagas.all import SAGAS
+from sagas.channel_desk import ChannelDesk
 from sagas.delivery_desk import DeliveryDesk
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.operations import Operations
@@ -103,9 +105,13 @@ def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
     return GroupCommit(database.engine(url, pool_size=1), bell, start)
 
 
-def limits(settings: Settings) -> Limits:
-    """The rates of these settings, kept together by the API processes."""
-    limiter = Limiter(_quick_cache(settings), share=1 / settings.api_workers)
+def limiter(settings: Settings) -> Limiter:
+    """Keeps rates together with the other API processes."""
+    return Limiter(_quick_cache(settings), share=1 / settings.api_workers)
+
+
+def limits(settings: Settings, limiter: Limiter) -> Limits:
+    """The rates of these settings."""
     return Limits(limiter, settings.key_rate_per_s, settings.tenant_rate_per_s)
 
 
@@ -118,8 +124,13 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
     """All that the HTTP shells call."""
     url = settings.database_url.get_secret_value()
     db = database.engine(url, pool_size=8)
-    pressure = Pressure(database.engine(url, pool_size=1), shed_above_s=settings.shed_above_ms / 1000)
+    pressure = Pressure(
+        database.engine(url, pool_size=1),
+        shed_above_s=settings.shed_above_ms / 1000,
+        claim=settings.cohort_size,
+    )
     reading = Reading(db)
+    shared = limiter(settings)
     desk = Operations(db, SAGAS, bell)
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
@@ -137,19 +148,17 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         readiness=partial(readiness, db, clients),
         metrics=Exposition(db, clients["redis-broker"], desk).expose,
         cursor_secret=cache(partial(database.read, db, signing.of_cursors)),
-        limits=limits(settings),
+        limits=limits(settings, shared),
         shedding=pressure.retry_after_s,
         runs=desk,
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),
+        channels=ChannelDesk(db, partial(delivery_partners, settings)),
         deliveries=DeliveryDesk(db, bell),
-        webhooks=WebhookDesk(
-            db,
-            keyring(settings),
-            allowed=webhooks_allowed(settings),
-            ring=partial(bell.ring, Bell.WEBHOOKS),
-        ),
-        callbacks=Callbacks(db, bell, CallersFile(settings.providers)),
+        capacity=CapacityDesk(db, default=settings.slot_capacity),
+        forecast=lambda tenant: database.read(db, lambda c: forecasting.latest(c, tenant)),
+        webhooks=webhook_desk(settings, db, ring=partial(bell.ring, Bell.WEBHOOKS)),
+        callbacks=Callbacks(db, bell, CallersFile(settings.providers), shared),
     )
 
 

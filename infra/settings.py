@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     shed_above_ms: int = Field(
         default=1000,
         ge=1,
-        description="Age of a tenant's oldest waiting order above which its new ones are refused",
+        description="Time that a tenant's new order may wait for a cohort; where it is more, it is refused",
     )
     order_deadline_s: int = Field(default=900, ge=1, description="Time in which an order ends or is parked")
     settle_hour: int = Field(

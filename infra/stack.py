@@ -46,7 +46,7 @@ def processes(settings: Settings) -> tuple[Process, ...]:
         ),
         Process(
             name="api",
-            command=(*python, "granian", *_granian_flags(settings)),
+            command=(*python, "granian", *granian_flags(settings)),
             env=env,
             stage=2,
             stop_stage=0,
@@ -136,7 +136,8 @@ def _flower(settings: Settings, env: dict[str, str]) -> Process:
     )
 
 
-def _granian_flags(settings: Settings) -> tuple[str, ...]:
+def granian_flags(settings: Settings) -> tuple[str, ...]:
+    """How the API's server is started; the application comes last."""
     return (
         *("--http", "1", "--no-ws", "--http1-buffer-size", "65536"),  # bounds what comes before a body
         *("--host", settings.host, "--port", str(settings.port)),

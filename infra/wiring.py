@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,13 +19,14 @@ from sqlalchemy.exc import OperationalError
 
 from app import database, partitions
 from app.callbacks import callers
-from app.capacity import drift
+from app.capacity import drift, renewal, usage
 from app.capacity import service as capacity
 from app.capacity.ledger import Ledger
 from app.doorbell import Bell
 from app.errors import Unavailable
 from app.fleet import service as fleet
 from app.fleet.provider import OwnFleet
+from app.forecasting import service as forecasting
 from app.optimization.model import OWN_FLEET, Partner
 from app.outbox import dead_letters, sequencer
 from app.outbox.model import Event
@@ -34,15 +36,22 @@ from app.outbox.relay import Relay
 from app.outbox.side_by_side import Relays
 from app.providers import registry
 from app.providers.port import Kind, Provider
+from app.routing import figures
+from app.routing.breakers import Breakers
+from app.routing.figures import Recorder
+from app.routing.guarded import Guarded
+from app.routing.pickup import PICKUP, Pickup
+from app.routing.standings import Standings
 from app.runs import executions
 from app.settlement.service import Settlement
+from app.webhooks.desk import WebhookDesk
 from app.webhooks.keyring import Keyring
 from app.webhooks.sender import Sender
 from app.webhooks.sink import Webhooks
 from infra import kept, metrics
 from infra.settings import Settings
 from infra.status_cache import Announcer
-from sagas import deliveries
+from sagas import deliveries, pool
 from sagas.all import SAGAS
 from sagas.backends.celery import CeleryCarrier
 from sagas.engine import Engine, Limits
@@ -108,6 +117,18 @@ def partner_names(settings: Settings) -> set[str]:
         raise ProvidersUnknown(detail=str(error)) from error
 
 
+def delivery_partners(settings: Settings) -> set[str]:
+    """
+    Who has a breaker; read anew, as `partner_names`.
+
+    :raises ProvidersUnknown: if the providers file is not here
+    """
+    try:
+        return {c.name for c in registry.read(settings.providers) if c.kind is Kind.DELIVERY}
+    except registry.ProvidersFileError as error:
+        raise ProvidersUnknown(detail=str(error)) from error
+
+
 def services(settings: Settings, app: Celery) -> Services:
     """All that tasks call."""
     db = database.engine(settings.database_url.get_secret_value(), pool_size=4)
@@ -115,21 +136,22 @@ def services(settings: Settings, app: Celery) -> Services:
     bell = doorbell(settings, app)
     carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
-    holder = f"{socket.gethostname()}:{os.getpid()}"
     ports = _ports(settings, db, ledger, bell)
-    used = sinks(settings, db, bell.ring)
-    announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
+    used = relays(settings, db, bell.ring)
     return Services(
         engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
         doorbell=bell,
         sequence=partial(_sequence, db),
-        relays=Relays([_relay(db, sink, holder, announcer) for sink in used]),
+        relays=Relays(used),
         send_webhooks=_sender(settings, db, bell).run,
         apply_reports=partial(deliveries.apply_reports, ports),
         watch_deliveries=partial(deliveries.watch_deliveries, ports),
         reconcile=partial(reconcile, db, ledger),
-        mend_capacity=partial(mend_capacity, db, ledger),
-        maintain=partial(_maintain, db, [sink.name for sink in used]),
+        mend_capacity=partial(mend_capacity, db, ledger, settings.slot_capacity),
+        measure_capacity=partial(_measure_capacity, db, ledger, settings.slot_capacity),
+        forecast=partial(_forecast, db),
+        maintain=partial(_maintain, db, [relay.sink for relay in used]),
+        replan_pool=partial(pool.replan, ports),
         settle=partial(_settle, settlement(settings, db), from_hour=settings.settle_hour),
     )
 
@@ -161,6 +183,13 @@ def sinks(settings: Settings, db: Database, ring: Callable[[Bell], None]) -> lis
     return found
 
 
+def relays(settings: Settings, db: Database, ring: Callable[[Bell], None]) -> list[Relay]:
+    """One for each sink, with all that is done once it has taken events."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    announcer = Announcer(redis_client(settings.cache_url.get_secret_value()))
+    return [_relay(db, sink, holder, announcer) for sink in sinks(settings, db, ring)]
+
+
 def keyring(settings: Settings) -> Keyring:
     """What seals the secrets of webhooks; made once where none is given."""
     given = settings.webhook_key.get_secret_value()
@@ -170,6 +199,11 @@ def keyring(settings: Settings) -> Keyring:
 def webhooks_allowed(settings: Settings) -> frozenset[str]:
     """Receivers that may be inside, for development."""
     return frozenset(each.strip().lower() for each in settings.webhook_allowed.split(",") if each.strip())
+
+
+def webhook_desk(settings: Settings, db: Database, *, ring: Callable[[], None]) -> WebhookDesk:
+    """:param ring: wakes the sender"""
+    return WebhookDesk(db, keyring(settings), allowed=webhooks_allowed(settings), ring=ring)
 
 
 def _sender(settings: Settings, db: Database, bell: RedisDoorbell) -> Sender:
@@ -231,19 +265,27 @@ def _ports(settings: Settings, db: Database, ledger: Ledger, bell: RedisDoorbell
     (payment,) = providers.of_kind(Kind.PAYMENT)
     (restaurants,) = providers.of_kind(Kind.RESTAURANT)
     configs = [providers.configs[provider.name] for provider in delivery]
+    breakers, recorder = Breakers(db), Recorder(db)
     return Ports(
         engine=db,
         ledger=ledger,
         doorbell=bell,
         payment=payment,
         restaurants=restaurants,
-        delivery={**{provider.name: provider for provider in delivery}, OWN_FLEET: OwnFleet(db)},
+        delivery={
+            **{provider.name: Guarded(provider, breakers, recorder) for provider in delivery},
+            OWN_FLEET: OwnFleet(db),
+            PICKUP: Pickup(),
+        },
+        breakers=breakers,
+        standings=Standings(db),
         partners=tuple(
             Partner(
                 name=config.name,
                 base_fee=float(config.base_fee),
                 per_km=float(config.per_km),
                 speed_m_per_s=config.speed_m_per_min / 60,
+                orders_per_hour=config.orders_per_hour,
             )
             for config in configs
         ),
@@ -279,15 +321,32 @@ def _settle(settlement: Settlement, *, from_hour: int) -> None:
     settlement.tick(now=datetime.now(UTC), from_hour=from_hour, for_s=SETTLE_FOR_S)
 
 
-def mend_capacity(db: Database, ledger: Ledger) -> None:
-    """Mend what ledger and truth do not share, and tell of it."""
+def _forecast(db: Database) -> None:
+    forecasting.make_due(db, now=datetime.now(UTC))
+
+
+def _measure_capacity(db: Database, ledger: Ledger, default: int) -> None:
+    with suppress(Unavailable):
+        usage.measure(db, ledger, default=default, now=datetime.now(UTC))
+
+
+def mend_capacity(db: Database, ledger: Ledger, default: int) -> None:
+    """
+    Mend what ledger and truth do not share, renew what would lapse, and tell of it.
+
+    :param default: what a kitchen takes of which nothing is said
+    """
+    now = datetime.now(UTC)
     try:
-        drifts = drift.mend(db, ledger, now=datetime.now(UTC))
+        drifts = drift.mend(db, ledger, now=now)
+        renewed = renewal.renew(db, ledger, default=default, now=now)
     except Unavailable:
         return  # away, or lost: then it is rebuilt
     for one in drifts:
         log.warning("capacity-drift", cause=one.cause, slot=one.slot, order_id=one.order_id)
         metrics.DRIFT.labels(one.cause).inc()
+    for run_id in renewed.lost:
+        log.warning("capacity-hold-lost", run_id=run_id)
 
 
 def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
@@ -298,4 +357,6 @@ def _maintain(db: Database, sinks_in_use: Sequence[str]) -> None:
         dead_letters.keep_overdue(connection, sinks_in_use, before=first_kept)
     with db.begin() as connection:
         fleet.forget(connection, before=now - partitions.retention("runs"))
+        figures.forget(connection, before=now - figures.KEPT)
+        usage.forget(connection, now=now)
     partitions.maintain(db, now=now)

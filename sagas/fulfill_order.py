@@ -60,6 +60,7 @@ FULFILL_ORDER = Saga.of(
             queue=Queue.PARTNER,
             reads=dispatch_to_partner.READS,
             uses=dispatch_to_partner.USES,
+            retry=Retry(attempts=30, total_s=120.0),  # longer than a breaker is open
         ),
         Step(
             "confirm-order",

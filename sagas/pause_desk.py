@@ -13,7 +13,7 @@ from sagas.definition import Registry
 
 
 class UnknownName(errors.Rejected):
-    """There is nothing of that name to be paused."""
+    """There is nothing of that name."""
 
     code = "unknown-name"
 

@@ -322,4 +322,6 @@ def _worst(bad: Mapping[int, Outcome]) -> tuple[int, Outcome]:
 
 
 def _failure(saga: Saga, step: int, outcome: Outcome) -> dict[str, object]:
-    return {"code": outcome.code or outcome.verdict.name.lower(), "step": saga.steps[step].name}
+    """A refusal's detail is part of it: what the customer is offered instead."""
+    offered = outcome.detail if outcome.verdict is Verdict.REJECTED and outcome.detail else {}
+    return {**offered, "code": outcome.code or outcome.verdict.name.lower(), "step": saga.steps[step].name}

@@ -5,6 +5,7 @@ from functools import cache, partial
 
 from sqlalchemy import Connection
 
+from app.routing import decisions
 from app.runs import allowed, search, tracing
 from app.runs.allowed import Shape, Subject
 from app.runs.model import PAUSED, Direction, RunState, is_paused_lane
@@ -27,6 +28,7 @@ def story(connection: Connection, sagas: Registry, run_id: int) -> RunStory:
         attempts=search.attempts(connection, run_id, names),
         acts=search.past_acts(connection, run_id),
         next=next_of(saga, run),
+        routing=decisions.latest(connection, run_id),
     )
 
 

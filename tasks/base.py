@@ -26,10 +26,13 @@ class Services:
     :param sequence: moves one batch into the event log, returns its size
     :param send_webhooks: posts what is due to receivers, for some seconds
     :param reconcile: rebuilds a capacity ledger that was lost
-    :param mend_capacity: mends where ledger and truth differ
+    :param mend_capacity: mends where ledger and truth differ, and renews the holds of orders that wait long
+    :param measure_capacity: writes down what every slot has taken
+    :param forecast: makes the forecasts that are due
     :param apply_reports: applies one batch of reports of deliveries, returns its size and whether others are due soon
     :param watch_deliveries: looks after deliveries of which nothing was reported in time
     :param maintain: makes and drops partitions
+    :param replan_pool: plans the own fleet's pool anew, returns how many orders have another courier, or a final one
     :param settle: goes on comparing our books with the providers' lists, for a moment
     """
 
@@ -42,8 +45,11 @@ class Services:
     watch_deliveries: Callable[[], int]
     reconcile: Callable[[], None]
     mend_capacity: Callable[[], None]
+    measure_capacity: Callable[[], None]
+    forecast: Callable[[], None]
     maintain: Callable[[], None]
     settle: Callable[[], None]
+    replan_pool: Callable[[], int]
 
 
 def made(app: Celery) -> Services:

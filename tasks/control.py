@@ -10,6 +10,7 @@ from tasks.base import ControlTask, Services
 
 LINGER_S = 0.25
 PACE_S = 0.1
+MANY = 2000  # events moved in one round: more are waiting
 RELAY_AT_MOST_S = 5.0
 SENDING_AT_MOST_S = 90  # its own stay, the slowest answer, and a name server that is silent
 REPORTS_AT_MOST_S = 5.0
@@ -48,11 +49,13 @@ def relay(self: ControlTask, **_: object) -> None:
         return
     started = quiet_since = time.monotonic()
     while time.monotonic() - started < RELAY_AT_MOST_S:
-        if _relay_once(services):
+        moved = _relay_once(services)
+        if moved:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since > LINGER_S:
             return
-        time.sleep(PACE_S)
+        if moved < MANY:
+            time.sleep(PACE_S)
     services.doorbell.ring(Bell.RELAY)
 
 
@@ -99,6 +102,16 @@ def mend_capacity(self: ControlTask, **_: object) -> None:
     self.services.mend_capacity()
 
 
+@shared_task(name=names.MEASURE_CAPACITY, bind=True, base=ControlTask)
+def measure_capacity(self: ControlTask, **_: object) -> None:
+    self.services.measure_capacity()
+
+
+@shared_task(name=names.FORECAST, bind=True, base=ControlTask)
+def forecast(self: ControlTask, **_: object) -> None:
+    self.services.forecast()
+
+
 @shared_task(name=names.MAINTAIN, bind=True, base=ControlTask)
 def maintain(self: ControlTask, **_: object) -> None:
     self.services.maintain()
@@ -107,6 +120,11 @@ def maintain(self: ControlTask, **_: object) -> None:
 @shared_task(name=names.SETTLE, bind=True, base=ControlTask)
 def settle(self: ControlTask, **_: object) -> None:
     self.services.settle()
+
+
+@shared_task(name=names.REPLAN_POOL, bind=True, base=ControlTask)
+def replan_pool(self: ControlTask, **_: object) -> None:
+    self.services.replan_pool()
 
 
 def _relay_once(services: Services) -> int:

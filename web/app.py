@@ -5,8 +5,11 @@ from flask import Flask
 from web import (
     batches,
     callbacks,
+    capacity,
+    channels,
     deliveries,
     differences,
+    framing,
     health,
     observation,
     orders,
@@ -26,6 +29,7 @@ def create_app(services: Services) -> Flask:
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     observation.register(app)
+    framing.register(app)
     api = specification.api(app)
     api.register_blueprint(orders.blueprint(services))
     api.register_blueprint(batches.blueprint(services))
@@ -35,6 +39,8 @@ def create_app(services: Services) -> Flask:
     api.register_blueprint(callbacks.blueprint(services))
     api.register_blueprint(refunds.blueprint(services))
     api.register_blueprint(pauses.blueprint(services))
+    api.register_blueprint(channels.blueprint(services))
+    api.register_blueprint(capacity.blueprint(services))
     api.register_blueprint(webhooks.blueprint(services))
     api.register_blueprint(health.blueprint(services))
     app.register_blueprint(pages.blueprint(api))

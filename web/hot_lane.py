@@ -7,6 +7,7 @@ nothing is lost but speed, and long polls are answered at once.
 """
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -68,14 +69,31 @@ class HotLane:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         is_known = scope["type"] == "http" and not scope.get("query_string")
         answer, scopes = self._lane(scope) if is_known else (None, ())
-        headers = _once(scope["headers"]) if answer else None
+        headers = _plain(scope["headers"]) if answer else None
         caller = self._caller(headers, scopes) if headers else None
         if answer and headers is not None and caller is not None:
             await answer(scope, receive, send, headers, caller)
         else:
             await self._hand_over(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Begin and end with the server; once it is told to stop nobody waits any more."""
+        await receive()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._leave)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _leave(self) -> None:
+        """The server tells the lane of its stop only after the last answer: until then long polls would last."""
+        self._reading.close()
+        signal.raise_signal(signal.SIGINT)  # by which the server stops as well, with its own handler
 
     def _lane(self, scope: Message) -> tuple[Answer | None, tuple[str, ...]]:
         """Who answers such a request here, and the scopes of which it needs one."""
@@ -267,10 +285,15 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _once(given: list[tuple[bytes, bytes]]) -> Headers | None:
-    """The header fields by name; None if one is repeated, which is for Flask to judge."""
+def _plain(given: list[tuple[bytes, bytes]]) -> Headers | None:
+    """The header fields by name; None if one is repeated or tells oddly of host or body: Flask shall judge."""
     headers = dict(given)
-    return headers if len(headers) == len(given) else None
+    is_plain = (
+        len(headers) == len(given)
+        and headers.get(b"host") != b""
+        and headers.get(b"transfer-encoding", b"chunked") == b"chunked"
+    )
+    return headers if is_plain else None
 
 
 async def _read(receive: Receive) -> bytes:

@@ -37,6 +37,10 @@ class HotReading:
         self._room = WaitingRoom(services.changes, places=places)
         self._readers = ThreadPoolExecutor(READERS, "reading")
 
+    def close(self) -> None:
+        """Nobody waits any more: all are answered, and streams end."""
+        self._room.close()
+
     async def order(
         self,
         caller: Principal,
@@ -76,7 +80,7 @@ class HotReading:
         :raises NoPlace: with nothing written, when too many wait
         """
         after = event_streams.after(last_event_id)
-        with self._room.place(order_id) as waiter:
+        with self._room.place(order_id, caller.tenant_id) as waiter:
             found = await self._find(caller, order_id, 0)
             if found is None or found.status in FINAL:
                 return
@@ -96,7 +100,7 @@ class HotReading:
     ) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + event_streams.LONGEST_S
-        while not gone.done() and loop.time() < end:
+        while not (gone.done() or waiter.ended) and loop.time() < end:
             heard_of = waiter.told
             events = await loop.run_in_executor(
                 self._readers, self._events, caller.tenant_id, order_id, after
@@ -109,7 +113,7 @@ class HotReading:
             elif waiter.told == heard_of:
                 waiter.told = after  # what it was woken for is not in the log yet: it is told again
             wait_s = min(end - loop.time(), event_streams.HEARTBEAT_S)
-            if not await waiter.beyond(after, wait_s, gone) and not gone.done():
+            if not await waiter.beyond(after, wait_s, gone) and not (gone.done() or waiter.ended):
                 await write(event_streams.HEARTBEAT)
 
     async def _wait(
@@ -121,7 +125,7 @@ class HotReading:
         gone: "asyncio.Future[None]",
     ) -> tuple[Told | None, float]:
         started = perf_counter()
-        with self._room.place(order_id) as waiter:
+        with self._room.place(order_id, caller.tenant_id) as waiter:
             found = await self._find(caller, order_id, 0)
             began = perf_counter()
             if waiter is None:

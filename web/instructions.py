@@ -1,20 +1,26 @@
 """What operators send: which runs and differences, what to do about them, and why."""
 
-from typing import Annotated, TypeVar
+from dataclasses import replace
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from app import errors
+from app.capacity.limits import Wanted
+from app.capacity.model import SlotKind
 from app.orders import faults, review
-from app.orders.document import PATTERN_MEANINGS, InvalidOrder, MalformedJson, Name
+from app.orders.document import PATTERN_MEANINGS, InvalidOrder, MalformedJson, Moment, Name
 from app.orders.faults import Fault
+from app.routing.breaker import BreakerState
+from app.routing.choice import Weights
 from app.runs.allowed import Act
 from app.runs.pauses import Kind
 from app.runs.views import RunFilter, State
 from app.settlement.model import DifferenceKind
 from app.settlement.views import DifferenceFilter
 from app.settlement.views import State as DifferenceState
+from sagas.channel_desk import BreakerSwitch
 from sagas.operations import BULK_AT_MOST, Instruction
 from sagas.pause_desk import Switch
 from web import cursors, submissions
@@ -145,7 +151,83 @@ class SwitchPause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         )
 
 
-SCHEMAS = (ActOnRun, ActOnRuns, SwitchPause, ActOnDifference)
+class ReleaseBreaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why it is left to the calls again."""
+
+    reason: Reason
+    operator: Operator | None = None
+
+    def switch(self, partner: str, caller: Principal) -> BreakerSwitch:
+        return BreakerSwitch(
+            partner=partner, tenant_id=caller.tenant_id, who=who(caller, self.operator), why=self.reason
+        )
+
+
+class ForceBreaker(ReleaseBreaker, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why and how it is held, and for how many seconds."""
+
+    state: Literal["open", "closed"]
+    for_s: Annotated[float, Meta(gt=0, le=604_800)]
+
+    def switch(self, partner: str, caller: Principal) -> BreakerSwitch:
+        plain = ReleaseBreaker.switch(self, partner, caller)
+        return replace(plain, state=BreakerState(self.state), for_s=self.for_s)
+
+
+class Weigh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why, and what matters from now on; what is left out counts as usual."""
+
+    reason: Reason
+    operator: Operator | None = None
+    weights: Weights
+
+
+class CapacitySpan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which windows: from so many hours ago until so many ahead, a day at most."""
+
+    back_h: Annotated[int, Meta(ge=0, le=12)] = 4
+    ahead_h: Annotated[int, Meta(ge=1, le=12)] = 2
+
+
+class CapacityQuery(CapacitySpan, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which slots, and how many."""
+
+    kind: SlotKind | None = None
+    name: Name | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class SetLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    What a kitchen, a zone or a channel takes per quarter of an hour; null takes the limit away.
+
+    With `since` or `until` it holds for the windows of that time, else for all.
+    """
+
+    kind: SlotKind
+    name: Name
+    capacity: Annotated[int, Meta(ge=0, le=1_000_000)] | None
+    reason: Reason
+    operator: Operator | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+    def wanted(self) -> Wanted:
+        return Wanted(
+            kind=self.kind, name=self.name, capacity=self.capacity, since=self.since, until=self.until
+        )
+
+
+SCHEMAS = (
+    ActOnRun,
+    ActOnRuns,
+    SwitchPause,
+    ActOnDifference,
+    ReleaseBreaker,
+    ForceBreaker,
+    Weigh,
+    SetLimit,
+)
 
 
 def who(caller: Principal, operator: str | None) -> str:

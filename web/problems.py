@@ -242,12 +242,20 @@ KINDS: Mapping[str, Kind] = {
             "Deal with it at the provider, then resolve it.",
         ),
         Kind("not-paused", 409, "It is not paused", "What is paused is listed in /v1/ops/pauses."),
+        Kind("not-forced", 409, "Nobody holds this breaker", "What is held is listed in /v1/ops/channels."),
         Kind(
             "unknown-name",
             422,
-            "There is nothing of that name to be paused",
+            "There is nothing of that name",
             "The detail lists what there is.",
         ),
+        Kind(
+            "odd-windows",
+            422,
+            "A limit cannot be set for this time",
+            "Give windows that are not past, at most two weeks of them.",
+        ),
+        Kind("not-limited", 404, "No such limit is set", "What is set is listed in /v1/ops/capacity/limits."),
         Kind("webhook-not-found", 404, "There is no such webhook", "Check its id and whose key you use."),
         Kind(
             "too-many-webhooks",

@@ -9,11 +9,16 @@ import msgspec
 
 from app.callbacks.service import Received
 from app.callbacks.signature import Signed
+from app.capacity.desk import CapacityLimits, CapacityUsage
+from app.capacity.limits import Wanted
+from app.capacity.model import SlotKind
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
+from app.forecasting.service import Forecast
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
 from app.outbox.model import Event
+from app.routing.choice import Weights
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunTrace
 from app.settlement.views import (
     ActedOn,
@@ -25,6 +30,7 @@ from app.settlement.views import (
 )
 from app.webhooks.desk import Tested, WebhookWithSecret
 from app.webhooks.model import Changes, DeliveryPage, Replay, Replayed, Webhook
+from sagas.channel_desk import BreakerSwitch, Channels
 from sagas.delivery_desk import Marked, Rerouted, Settled
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
@@ -152,6 +158,18 @@ class Switchboard(Protocol):
     def resume(self, wanted: Switch) -> Paused: ...
 
 
+class ChannelDesk(Protocol):
+    """What operators may see of channels, and set by hand; as `sagas.channel_desk.ChannelDesk` says."""
+
+    def channels(self, tenant_id: str) -> Channels: ...
+
+    def force(self, wanted: BreakerSwitch) -> Channels: ...
+
+    def release(self, wanted: BreakerSwitch) -> Channels: ...
+
+    def weigh(self, tenant_id: str, weights: Weights, *, who: str, why: str) -> Channels: ...
+
+
 class DeliveryDesk(Protocol):
     """What operators may see of deliveries, and do to them; as `sagas.delivery_desk.DeliveryDesk` says."""
 
@@ -168,6 +186,27 @@ class DeliveryDesk(Protocol):
     def mark(self, tenant_id: str, order_id: str, status: Status, *, who: str, why: str) -> Marked: ...
 
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted: ...
+
+
+class CapacityDesk(Protocol):
+    """What operators see of capacity, and change; as `app.capacity.desk.CapacityDesk` says."""
+
+    def limits(self, tenant_id: str) -> CapacityLimits: ...
+
+    def put(self, tenant_id: str, wanted: Wanted, *, who: str, why: str) -> CapacityLimits: ...
+
+    def usage(
+        self,
+        tenant_id: str,
+        *,
+        back_h: int,
+        ahead_h: int,
+        kind: SlotKind | None,
+        name: str | None,
+        limit: int,
+    ) -> CapacityUsage: ...
+
+    def picture(self, tenant_id: str, *, back_h: int, ahead_h: int) -> str: ...
 
 
 class WebhookDesk(Protocol):
@@ -236,7 +275,10 @@ class Services:
     runs                           the operators' desk
     differences                    their desk for differences with providers
     pauses                         the operators' switchboard
+    channels                       the delivery partners, as operators see them
     deliveries                     the operators' desk for deliveries under way
+    capacity                       their desk for capacity
+    forecast(tenant_id)            the latest forecast, None before the first
     webhooks                       the tenants' webhooks
     callbacks                      where partners tell of them
     """
@@ -257,6 +299,9 @@ class Services:
     runs: RunDesk
     differences: DifferenceDesk
     pauses: Switchboard
+    channels: ChannelDesk
     deliveries: DeliveryDesk
+    capacity: CapacityDesk
+    forecast: Callable[[str], Forecast | None]
     webhooks: WebhookDesk
     callbacks: Callbacks

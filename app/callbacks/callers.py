@@ -35,6 +35,7 @@ class Caller:
 
     reporter: Reporter
     format: Format
+    rate_per_s: int
     keys: tuple[bytes, ...] = field(repr=False)
 
 
@@ -63,6 +64,7 @@ def callers(configs: Iterable[ProviderConfig]) -> dict[str, Caller]:
         config.name: Caller(
             REPORTERS[config.kind],
             FORMATS[config.callbacks.format],
+            config.callbacks.rate_per_s,
             tuple(_key(config.name, each) for each in config.callbacks.secrets),
         )
         for config in declared

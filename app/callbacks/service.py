@@ -19,6 +19,7 @@ from app.database import DatabaseAway
 from app.deliveries import service
 from app.deliveries.model import Report
 from app.doorbell import Bell, Doorbell
+from app.limits.service import Limit, Limiter, RateLimited
 from app.orders import faults
 from app.orders.document import PATTERN_MEANINGS, MalformedJson
 from app.orders.faults import Fault
@@ -57,14 +58,21 @@ class Received:
 class Callbacks:
     """Where the messages of one process come in."""
 
-    def __init__(self, db: Database, doorbell: Doorbell, callers: Callable[[], Mapping[str, Caller]]) -> None:
-        self._db, self._doorbell, self._callers = db, doorbell, callers
+    def __init__(
+        self,
+        db: Database,
+        doorbell: Doorbell,
+        callers: Callable[[], Mapping[str, Caller]],
+        limiter: Limiter,
+    ) -> None:
+        self._db, self._doorbell, self._callers, self._limiter = db, doorbell, callers, limiter
 
     def take(self, partner: str, message: Signed) -> Received:
         """
         Keep what a partner says; the same event again changes nothing. Only a signed message reaches the database.
 
-        :raises PartnerNotFound, SignatureRefused, MalformedJson, InvalidCallback, DatabaseAway, CallbacksClosed:
+        :raises PartnerNotFound, SignatureRefused, RateLimited, MalformedJson, InvalidCallback, DatabaseAway,
+            CallbacksClosed:
         """
         caller = self._callers().get(partner)
         if caller is None:
@@ -74,13 +82,21 @@ class Callbacks:
         except SignatureRefused as refused:
             log.warning("callback-refused", partner=partner, reason=refused.data["detail"])
             raise
+        self._admit(limit := Limit("partner", f"partner:{partner}", caller.rate_per_s))
         reports = _translated(
             caller, Message(partner=partner, reporter=caller.reporter, id=message_id), message.body
         )
+        self._limiter.charge([limit], len(reports) - 1)
         new = self._store(reports) if reports else 0
         if new:
             self._doorbell.ring(Bell.REPORTS)
         return Received(reports=len(reports), new=new)
+
+    def _admit(self, limit: Limit) -> None:
+        """Who signs as somebody else cannot use up what is his: signatures are checked before."""
+        standing = self._limiter.take([limit])
+        if standing.retry_after_s is not None:
+            raise RateLimited(retry_after_s=standing.retry_after_s)
 
     def _store(self, reports: Sequence[Report]) -> int:
         try:

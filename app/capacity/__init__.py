@@ -1,1 +1,5 @@
-"""Capacity: how many orders a kitchen takes in a window. Truth in Postgres, a hot copy (the ledger) in Redis."""
+"""
+Capacity: how many orders a kitchen, a zone or a channel takes in a window.
+
+Truth in Postgres, a hot copy (the ledger) in Redis.
+"""

@@ -70,9 +70,9 @@ def _truth(
     """What Postgres knows of these slots: live holds, and released ones, by slot and order."""
     result = connection.execute(
         text(
-            "SELECT slot, order_id, extract(epoch FROM expires_at)::bigint AS expiry, "
-            "released_at IS NOT NULL AS released FROM capacity_holds "
-            "WHERE slot = ANY(CAST(:slots AS text[])) AND expires_at > :now"
+            "SELECT place AS slot, order_id, extract(epoch FROM expires_at)::bigint AS expiry, "
+            f"released_at IS NOT NULL AS released FROM capacity_holds CROSS JOIN {service.PLACES} "
+            "WHERE place = ANY(CAST(:slots AS text[])) AND expires_at > :now"
         ),
         {"slots": list(slots), "now": now},
     ).all()

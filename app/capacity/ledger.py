@@ -7,7 +7,7 @@ that a rebuilt ledger never meets what an old one left behind. A release leaves 
 after it, from an executor that slept, is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
@@ -27,46 +27,60 @@ if redis.call('GET', KEYS[1]) ~= epoch then return redis.error_reply('EPOCH') en
 local out, seen = {}, {}
 local prefix = '{uoop}:' .. epoch .. ':'
 """
+# An order's further places come before it, as groups of four without an order.
 _RESERVE = (
     _HEAD
     + """
-for i = 3, #ARGV, 4 do
-    local slot, order, limit, expiry = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-    local held, gone = prefix .. 'hold:' .. slot, prefix .. 'gone:' .. slot
+local lasts = {}
+local function put(slot, order, expiry)
+    local held = prefix .. 'hold:' .. slot
+    redis.call('ZADD', held, expiry, order)
+    if expiry > (lasts[slot] or 0) then
+        redis.call('EXPIREAT', held, expiry + KEEP)
+        lasts[slot] = expiry
+    end
+    seen[slot] = seen[slot] + 1
+end
+local function look(slot, order, limit, expiry)
+    local held = prefix .. 'hold:' .. slot
     if not seen[slot] then
         redis.call('ZREMRANGEBYSCORE', held, '-inf', now)
         seen[slot] = redis.call('ZCARD', held)
     end
-    local code
-    if redis.call('ZSCORE', gone, order) then code = 2
-    elseif redis.call('ZSCORE', held, order) then code = 0
-    elseif seen[slot] >= limit then code = 1
-    else
-        redis.call('ZADD', held, expiry, order)
-        redis.call('EXPIREAT', held, expiry + KEEP)
-        seen[slot] = seen[slot] + 1
-        code = 0
+    if redis.call('ZSCORE', prefix .. 'gone:' .. slot, order) then return 2 end
+    local until_then = redis.call('ZSCORE', held, order)
+    if until_then then
+        if tonumber(until_then) < expiry then
+            redis.call('ZADD', held, expiry, order)
+            redis.call('EXPIREAT', held, expiry + KEEP)
+        end
+        return 0
     end
-    out[#out + 1] = code
+    if seen[slot] >= limit then return 1 end
+end
+local more = {}
+for i = 3, #ARGV, 4 do
+    local slot, order, limit, expiry = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+    if order == '' then more[#more + 1] = {slot, limit}
+    else
+        local code = look(slot, order, limit, expiry)
+        local free = code and {} or {slot}
+        for n = 1, #more do
+            local other = look(more[n][1], order, more[n][2], expiry)
+            if not other then free[#free + 1] = more[n][1]
+            elseif other > (code or 0) then code = other end
+        end
+        if not code or code == 0 then
+            for n = 1, #free do put(free[n], order, expiry) end
+        end
+        out[#out + 1] = code or 0
+        if #more > 0 then more = {} end
+    end
 end
 return out
 """
 ).replace("KEEP", str(_KEEP_AFTER_EXPIRY_S))
-_RELEASE = (
-    _HEAD
-    + """
-for i = 3, #ARGV, 4 do
-    local slot, order, expiry = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
-    local gone = prefix .. 'gone:' .. slot
-    redis.call('ZREM', prefix .. 'hold:' .. slot, order)
-    redis.call('ZADD', gone, expiry, order)
-    redis.call('EXPIREAT', gone, expiry + KEEP)
-end
-return #ARGV
-"""
-).replace("KEEP", str(_KEEP_AFTER_EXPIRY_S))
-
-# Each tells, by order, whether it has changed anything.
+# Each tells, by place, whether it has changed anything.
 _DROP = (
     _HEAD
     + """
@@ -132,14 +146,14 @@ class Ledger:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._reserve = client.register_script(_RESERVE)
-        self._release = client.register_script(_RELEASE)
         self._drop = client.register_script(_DROP)
         self._put_back = client.register_script(_PUT_BACK)
         self._open = client.register_script(_OPEN)
 
     def reserve(self, holds: Sequence[Hold], *, epoch: int, now: datetime) -> list[Held]:
         """
-        Hold a place for each order; twice is once.
+        Hold a place for each order in its slot and its further ones, all or none; twice is once, and the later
+        expiry stays.
 
         :raises LedgerLost: if the ledger is not of this epoch
         :raises LedgerAway: if Redis does not answer
@@ -153,7 +167,8 @@ class Ledger:
         :raises LedgerLost: if the ledger is not of this epoch
         :raises LedgerAway: if Redis does not answer
         """
-        self._call(self._release, _asked(holds), epoch, now)
+        entries = [(s, h.order_id, int(h.expires_at.timestamp())) for h in holds for s in h.slots]
+        self._call(self._drop, entries, epoch, now)
 
     def epoch(self) -> int | None:
         """
@@ -198,6 +213,20 @@ class Ledger:
             raise LedgerAway from error
         names = [key.decode().removeprefix(prefix) for key in keys]
         return {name: count for name, count in zip(names, counts, strict=True) if count}
+
+    def taken(self, slots: Sequence[str], *, epoch: int, now: datetime) -> list[int]:
+        """
+        How many live holds each of these slots has.
+
+        :raises LedgerAway: if Redis does not answer
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        for slot in slots:
+            pipeline.zcount(f"{{uoop}}:{epoch}:hold:{slot}", f"({int(now.timestamp())}", "+inf")
+        try:
+            return [int(count) for count in pipeline.execute()]
+        except redis.RedisError as error:
+            raise LedgerAway from error
 
     def held(self, slots: Sequence[str], *, epoch: int, now: datetime) -> list[Entry]:
         """
@@ -245,7 +274,7 @@ class Ledger:
             pipeline.expireat(key, expiry + _KEEP_AFTER_EXPIRY_S)
         pipeline.execute()
 
-    def _call(self, script: Any, groups: Sequence[tuple[str | int, ...]], epoch: int, now: datetime) -> Any:
+    def _call(self, script: Any, groups: Iterable[tuple[str | int, ...]], epoch: int, now: datetime) -> Any:
         arguments: list[str | int] = [epoch, int(now.timestamp())]
         for group in groups:
             arguments += group
@@ -259,5 +288,9 @@ class Ledger:
             raise LedgerAway from error
 
 
-def _asked(holds: Sequence[Hold]) -> list[tuple[str | int, ...]]:
-    return [(h.slot, h.order_id, h.limit, int(h.expires_at.timestamp())) for h in holds]
+def _asked(holds: Sequence[Hold]) -> Iterator[tuple[str | int, ...]]:
+    for h in holds:
+        expiry = int(h.expires_at.timestamp())
+        for slot, limit in h.more:
+            yield (slot, "", limit, expiry)
+        yield (h.slot, h.order_id, h.limit, expiry)

@@ -9,10 +9,20 @@ from app.capacity.ledger import Ledger
 from app.capacity.model import Hold
 from app.database import ids, one_value, rows
 
+PLACES = "unnest(array_prepend(slot, more)) AS p(place)"  # all that a row of capacity_holds stands for
+
 
 def epoch(connection: Connection) -> int:
     """The epoch that a ledger must have to be believed."""
     return int(one_value(connection, "SELECT epoch FROM capacity_ledger"))
+
+
+def opened(connection: Connection) -> tuple[int, bool]:
+    """The epoch, and whether any limit has ever been set by an operator."""
+    row = connection.execute(
+        text("SELECT epoch, EXISTS (SELECT FROM capacity_limits) FROM capacity_ledger")
+    ).one()
+    return int(row[0]), bool(row[1])
 
 
 def still(connection: Connection, expected: int) -> bool:
@@ -24,9 +34,10 @@ def keep_holds(connection: Connection, holds: Sequence[Hold]) -> None:
     """Write the holds that the ledger has given; one found released stays released."""
     connection.execute(
         text(
-            "INSERT INTO capacity_holds (run_id, order_id, slot, expires_at) "
-            "SELECT run_id, order_id, slot, expires_at FROM json_to_recordset(CAST(:rows AS json)) "
-            "AS h(run_id bigint, order_id text, slot text, expires_at timestamptz) ON CONFLICT (run_id) DO NOTHING"
+            "INSERT INTO capacity_holds (run_id, order_id, slot, expires_at, more) "
+            "SELECT run_id, order_id, slot, expires_at, more FROM json_to_recordset(CAST(:rows AS json)) "
+            "AS h(run_id bigint, order_id text, slot text, expires_at timestamptz, more text[]) "
+            "ON CONFLICT (run_id) DO NOTHING"
         ),
         {"rows": _rows(holds)},
     )
@@ -36,10 +47,10 @@ def keep_releases(connection: Connection, holds: Sequence[Hold]) -> None:
     """Write that the holds were given back; without a hold the row stands for its tombstone."""
     connection.execute(
         text(
-            "INSERT INTO capacity_holds (run_id, order_id, slot, expires_at, released_at) "
-            "SELECT run_id, order_id, slot, expires_at, clock_timestamp() "
+            "INSERT INTO capacity_holds (run_id, order_id, slot, expires_at, more, released_at) "
+            "SELECT run_id, order_id, slot, expires_at, more, clock_timestamp() "
             "FROM json_to_recordset(CAST(:rows AS json)) "
-            "AS h(run_id bigint, order_id text, slot text, expires_at timestamptz) "
+            "AS h(run_id bigint, order_id text, slot text, expires_at timestamptz, more text[]) "
             "ON CONFLICT (run_id) DO UPDATE SET released_at = coalesce(capacity_holds.released_at, clock_timestamp())"
         ),
         {"rows": _rows(holds)},
@@ -50,12 +61,15 @@ def holds_of(connection: Connection, run_ids: Sequence[int]) -> list[Hold]:
     """The holds of these runs that were not given back."""
     result = connection.execute(
         text(
-            "SELECT run_id, order_id, slot, expires_at FROM capacity_holds "
+            "SELECT run_id, order_id, slot, expires_at, coalesce(more, '{}') AS more FROM capacity_holds "
             "WHERE run_id = ANY(CAST(:ids AS bigint[])) AND released_at IS NULL"
         ),
         {"ids": ids(run_ids)},
     )
-    return [Hold(row.run_id, row.order_id, row.slot, 0, row.expires_at) for row in result]
+    return [
+        Hold(row.run_id, row.order_id, row.slot, 0, row.expires_at, tuple((slot, 0) for slot in row.more))
+        for row in result
+    ]
 
 
 def rebuild(engine: Engine, ledger: Ledger) -> int:
@@ -83,8 +97,8 @@ def rebuild(engine: Engine, ledger: Ledger) -> int:
     with engine.begin() as connection:
         result = connection.execute(
             text(
-                "SELECT slot, order_id, extract(epoch FROM expires_at)::bigint, released_at IS NOT NULL "
-                "FROM capacity_holds WHERE expires_at > now()"
+                "SELECT place, order_id, extract(epoch FROM expires_at)::bigint, released_at IS NOT NULL "
+                f"FROM capacity_holds CROSS JOIN {PLACES} WHERE expires_at > now()"
             )
         )
         held: list[tuple[str, str, int]] = []
@@ -105,8 +119,8 @@ def drift(engine: Engine, ledger: Ledger, *, now: datetime) -> dict[str, int]:
         current = epoch(connection)
         result = connection.execute(
             text(
-                "SELECT slot, count(*) AS held FROM capacity_holds "
-                "WHERE released_at IS NULL AND expires_at > :now GROUP BY slot"
+                f"SELECT place AS slot, count(*) AS held FROM capacity_holds CROSS JOIN {PLACES} "
+                "WHERE released_at IS NULL AND expires_at > :now GROUP BY place"
             ),
             {"now": now},
         )
@@ -122,7 +136,13 @@ def drift(engine: Engine, ledger: Ledger, *, now: datetime) -> dict[str, int]:
 def _rows(holds: Sequence[Hold]) -> str:
     return rows(
         [
-            {"run_id": h.run_id, "order_id": h.order_id, "slot": h.slot, "expires_at": h.expires_at}
+            {
+                "run_id": h.run_id,
+                "order_id": h.order_id,
+                "slot": h.slot,
+                "expires_at": h.expires_at,
+                **({"more": [slot for slot, _ in h.more]} if h.more else {}),
+            }
             for h in holds
         ]
     )

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.orders.model import Status
+from app.routing.pickup import PICKUP
 
 
 class Reporter(StrEnum):
@@ -53,6 +54,7 @@ MOVES: Mapping[Status, tuple[Status, ...]] = {
     Status.DELIVERED: (),
 }
 BEFORE_PICKUP = (Status.CONFIRMED, Status.PREPARING, Status.READY_FOR_PICKUP)
+# A restaurant whose customer collects the meal tells of that too.
 MAY_REPORT: Mapping[Reporter, tuple[Reported, ...]] = {
     Reporter.PARTNER: (
         Reported.PREPARING,
@@ -168,7 +170,10 @@ def after(delivery: Delivery, decision: Decision) -> Delivery:
 def _refused(delivery: Delivery | None, report: Report) -> str | None:
     if report.what not in set(Reported):
         return "unknown-state"
-    if report.what not in MAY_REPORT[report.reporter]:
+    hands_over = (
+        delivery is not None and delivery.partner == PICKUP and report.reporter is Reporter.RESTAURANT
+    )
+    if report.what not in MAY_REPORT[Reporter.OPERATOR if hands_over else report.reporter]:
         return "not-theirs-to-report"
     return "unknown-order" if delivery is None else None
 

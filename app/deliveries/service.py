@@ -15,6 +15,7 @@ from app.database import ids, rows
 from app.deliveries.model import Decision, Delivery, Fate, Report, Reported, Reporter, after, decide
 from app.orders import rerouting
 from app.orders.model import Status
+from app.routing import figures
 from app.runs import follow_ups
 from app.runs.follow_ups import Begun, FollowUp, RunUnderWay
 
@@ -214,6 +215,7 @@ def _apply(connection: Connection, reroute_by: RerouteBy, found: Iterable[Any]) 
     _decide(batch)
     rerouted = _begin_reroutes(connection, reroute_by, [each for each in batch if _reroutes(each)])
     connection.execute(_WRITE, {"moves": rows(_moves(batch)), "fates": rows([_fate(each) for each in batch])})
+    figures.note_deliveries(connection, [(e.order_id, e.report.at) for e in batch if _delivers(e)])
     fates: dict[Fate, int] = {}
     for each in batch:
         if each.decision:
@@ -254,6 +256,10 @@ def _decide(batch: Sequence[_Taken]) -> None:
 
 def _reroutes(each: _Taken) -> bool:
     return bool(each.decision and each.decision.reroute)
+
+
+def _delivers(each: _Taken) -> bool:
+    return bool(each.decision and each.decision.status is Status.DELIVERED)
 
 
 def _begin_reroutes(connection: Connection, by: RerouteBy, failed: Sequence[_Taken]) -> int:

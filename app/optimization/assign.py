@@ -16,7 +16,6 @@ from app.optimization.model import (
     Assignment,
     Courier,
     Job,
-    Partner,
     Plan,
     Point,
     Problem,
@@ -27,7 +26,6 @@ NEAREST = 6  # couriers considered per order
 COURIER_SPEED_M_PER_S = 320 / 60
 COURIER_COST_PER_KM = 0.080
 SERVICE_S = 240.0  # at the door, and at the kitchen
-MINUTE_COST = 0.020  # what a minute of the customer's time is worth
 SCALE = 10_000  # costs are integers to the solver
 
 
@@ -42,7 +40,7 @@ class _Option:
 def assign(problem: Problem) -> Plan:
     """A feasible plan for every job that anybody can deliver; without `Job.without` every partner can."""
     fleet = _fleet_options(problem)
-    options = [fleet[i] + _partner_options(job, problem.partners) for i, job in enumerate(problem.jobs)]
+    options = [fleet[i] + _partner_options(job, problem) for i, job in enumerate(problem.jobs)]
     if not all(options):
         return assign(
             replace(problem, jobs=tuple(j for j, o in zip(problem.jobs, options, strict=True) if o))
@@ -75,7 +73,11 @@ def _fleet_options(problem: Problem) -> list[list[_Option]]:
         ride = metres(job.pickup, job.dropoff)
         distances = _distances(positions[job.tenant_id], job.pickup)
         for j in np.argsort(distances)[:NEAREST]:
-            options[i].append(_fleet_option(by_tenant[job.tenant_id][j], float(distances[j]), ride, job))
+            options[i].append(
+                _fleet_option(
+                    by_tenant[job.tenant_id][j], float(distances[j]), ride, job, problem.minute_cost
+                )
+            )
     return options
 
 
@@ -85,24 +87,27 @@ def _distances(positions: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", t
     return np.hypot(dx, dy)
 
 
-def _fleet_option(courier: Courier, approach_m: float, ride_m: float, job: Job) -> _Option:
+def _fleet_option(
+    courier: Courier, approach_m: float, ride_m: float, job: Job, minute_cost: float
+) -> _Option:
     eta_s = (
         max(job.prep_s, approach_m / COURIER_SPEED_M_PER_S) + 2 * SERVICE_S + ride_m / COURIER_SPEED_M_PER_S
     )
-    cost = (approach_m + ride_m) / 1000 * COURIER_COST_PER_KM + eta_s / 60 * MINUTE_COST
+    cost = (approach_m + ride_m) / 1000 * COURIER_COST_PER_KM + eta_s / 60 * minute_cost
     if job.wish == "own_fleet":
         cost *= 0.5
     return _Option(cost, OWN_FLEET, courier.id, eta_s)
 
 
-def _partner_options(job: Job, partners: tuple[Partner, ...]) -> list[_Option]:
+def _partner_options(job: Job, problem: Problem) -> list[_Option]:
+    minute_cost = problem.minute_cost
     ride_m = metres(job.pickup, job.dropoff) if job.pickup else 3000.0
     options = []
-    for partner in partners:
+    for partner in problem.partners:
         if partner.name in job.without:
             continue
         eta_s = job.prep_s + 2 * SERVICE_S + ride_m / partner.speed_m_per_s
-        cost = partner.base_fee + ride_m / 1000 * partner.per_km + eta_s / 60 * MINUTE_COST
+        cost = partner.base_fee + ride_m / 1000 * partner.per_km + eta_s / 60 * minute_cost
         options.append(_Option(cost, partner.name, None, eta_s))
     return options
 
@@ -148,4 +153,16 @@ def _assignment(job: Job, pick: _Option, options: list[_Option]) -> Assignment:
         courier=pick.courier,
         eta_s=round(pick.eta_s, 1),
         cost=round(pick.cost, 3),
+        offers=_offers(pick, options),
     )
+
+
+def _offers(pick: _Option, options: list[_Option]) -> tuple[tuple[str, float, float], ...]:
+    """The best of each channel; of the chosen one, what was chosen."""
+    best = {pick.channel: pick}
+    for option in options:
+        if option.channel not in best or (
+            option.cost < best[option.channel].cost and option.channel != pick.channel
+        ):
+            best[option.channel] = option
+    return tuple((o.channel, round(o.cost, 3), round(o.eta_s, 1)) for o in best.values())

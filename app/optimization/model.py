@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 EARTH_M_PER_DEGREE = 111_320.0
 OWN_FLEET = "own-fleet"
+MINUTE_COST = 0.020  # what a minute of the customer's time is worth, usually
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,28 @@ class Courier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
-    """A delivery partner's tariff and pace."""
+    """
+    A delivery partner's tariff and pace.
+
+    :param base_fee: with whatever else speaks against him, in money
+    :param orders_per_hour: as many as he takes; None is no limit
+    """
 
     name: str
     base_fee: float
     per_km: float
     speed_m_per_s: float
+    orders_per_hour: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
+    """:param minute_cost: what a minute of the customer's time is worth"""
+
     jobs: tuple[Job, ...]
     couriers: tuple[Courier, ...]
     partners: tuple[Partner, ...]
+    minute_cost: float = MINUTE_COST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,7 @@ class Assignment:
     :param courier: the provisional courier, if the own fleet leads the ranking
     :param eta_s: seconds until the door, if the first of the ranking takes it
     :param cost: of the first of the ranking, with the customer's time in it
+    :param offers: every channel that could take it, with its cost and its seconds until the door
     """
 
     run_id: int
@@ -75,6 +86,7 @@ class Assignment:
     courier: str | None
     eta_s: float
     cost: float
+    offers: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

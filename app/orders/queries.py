@@ -1,11 +1,13 @@
 """Reading orders. Step names come from the saga definitions, which this layer does not know."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from app.database import one_value
+from app.orders.document import Window
 from app.orders.model import Status
 from app.orders.views import (
     Cancellation,
@@ -212,7 +214,14 @@ def _failure(failure: Mapping[str, Any] | None) -> Failure | None:
         reason=REASONS.get(code, code),
         step=failure.get("step"),
         compensated=bool(failure.get("compensated")),
+        next_window=_window(failure.get("next_window")),
     )
+
+
+def _window(offered: Mapping[str, str] | None) -> Window | None:
+    if offered is None:
+        return None
+    return Window(*(datetime.fromisoformat(offered[end]) for end in ("from", "until")))
 
 
 def _steps(story: Sequence[StepRecord], names: Sequence[str]) -> list[StepView]:

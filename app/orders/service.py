@@ -44,7 +44,7 @@ def fail(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -
     """
     PENDING orders become FAILED, or CANCELLED if that was asked for; all that was begun has been undone.
 
-    :param failures: by run id; with `code`, `step` and `compensated`
+    :param failures: by run id; with `code`, `step`, `compensated`, and `next_window` if one is offered
     """
     connection.execute(
         text("""
@@ -58,7 +58,8 @@ def fail(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -
             )
             INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
             SELECT tenant_id, id, version, 'order.' || lower(status), json_build_object('status', status,
-                'code', failure -> 'code', 'compensated', failure -> 'compensated', 'accepted_at', created_at)
+                'code', failure -> 'code', 'compensated', failure -> 'compensated', 'accepted_at', created_at,
+                'next_window', failure -> 'next_window')
             FROM changed
         """),
         {
@@ -81,7 +82,7 @@ def cancel(connection: Connection, order_ids: Sequence[str]) -> None:
             )
             INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
             SELECT tenant_id, id, version, 'order.cancelled', json_build_object('status', 'CANCELLED',
-                'code', 'cancelled', 'compensated', true, 'accepted_at', created_at) FROM changed
+                'code', 'cancelled', 'compensated', true, 'accepted_at', created_at, 'next_window', NULL) FROM changed
         """),
         {"ids": sorted(order_ids)},
     )

@@ -7,18 +7,23 @@ Times are aware, in UTC. Field names are the names in JSON.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.orders.document import Moment
+from app.orders.document import Moment, Window
 from app.orders.model import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an order was not fulfilled. `compensated`: all that had been begun is undone."""
+    """
+    Why an order was not fulfilled. `compensated`: all that had been begun is undone.
+
+    `next_window` is offered when the order's own window was full, if one within four hours had room.
+    """
 
     code: str
     reason: str
     step: str | None
     compensated: bool
+    next_window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

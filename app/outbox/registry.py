@@ -48,6 +48,7 @@ _CODE: Schema = {"type": "string", "description": "Why; stable, with hyphens."}
 _MONEY: Schema = {"type": "string", "description": "Exact decimal in the currency's major unit."}
 _CHANNEL: Schema = {"type": "string", "description": "By whom it is delivered: own fleet, partner or pickup."}
 _PARTNER: Schema = {"type": ["string", "null"], "description": "Who delivers it."}
+_COURIER: Schema = {"type": ["string", "null"], "description": "One of the own couriers."}
 _REPORTER: Schema = {"type": "string", "description": "Who has told: partner, restaurant or operator."}
 _REPORTED_AT: Schema = {"type": "string", "format": "date-time", "description": "When it was, as they tell."}
 _ACCEPTED_AT: Schema = {
@@ -58,6 +59,15 @@ _ACCEPTED_AT: Schema = {
 _ETA: Schema = {"type": ["string", "null"], "format": "date-time", "description": "When it is promised."}
 _STATUS = _is(*Status)
 _UNDONE = {"type": "boolean", "description": "Whether all that was begun has been undone."}
+_NEXT_WINDOW: Schema = {
+    "type": ["object", "null"],
+    "description": "The next window that had room when this order's was full, if any within four hours.",
+    "properties": {
+        "from": {"type": "string", "format": "date-time"},
+        "until": {"type": "string", "format": "date-time"},
+    },
+    "required": ["from", "until"],
+}
 _PROMISE = {"channel": _CHANNEL, "partner": _PARTNER, "eta": _ETA, "accepted_at": _ACCEPTED_AT}
 
 EVENTS: Mapping[str, EventKind] = {
@@ -80,11 +90,23 @@ EVENTS: Mapping[str, EventKind] = {
     ),
     "order.failed": EventKind(
         description="It could not be confirmed.",
-        data=_data(status=_is(Status.FAILED), code=_CODE, compensated=_UNDONE, accepted_at=_ACCEPTED_AT),
+        data=_data(
+            status=_is(Status.FAILED),
+            code=_CODE,
+            compensated=_UNDONE,
+            accepted_at=_ACCEPTED_AT,
+            next_window=_NEXT_WINDOW,
+        ),
     ),
     "order.cancelled": EventKind(
         description="It was cancelled, as somebody wished.",
-        data=_data(status=_is(Status.CANCELLED), code=_CODE, compensated=_UNDONE, accepted_at=_ACCEPTED_AT),
+        data=_data(
+            status=_is(Status.CANCELLED),
+            code=_CODE,
+            compensated=_UNDONE,
+            accepted_at=_ACCEPTED_AT,
+            next_window=_NEXT_WINDOW,
+        ),
     ),
     "order.cancellation-refused": EventKind(
         description="It was to be cancelled, and stays as it was.", data=_data(status=_STATUS, code=_CODE)
@@ -92,6 +114,16 @@ EVENTS: Mapping[str, EventKind] = {
     "order.refunded": EventKind(
         description="Money was given back.",
         data=_data(status=_STATUS, amount=_MONEY, currency=_TEXT, remaining=_MONEY),
+    ),
+    "assignment.changed": EventKind(
+        description="Another courier of the own fleet is to bring it, or the one that it has is final.",
+        data=_data(
+            status=_STATUS,
+            courier=_COURIER,
+            previous=_COURIER,
+            final={"type": "boolean", "description": "Whether it changes no more."},
+            expected_at={"type": "string", "format": "date-time", "description": "When he should be there."},
+        ),
     ),
     "event.withheld": EventKind(
         description="Stands under the id and sequence of an event that a sink has refused.",

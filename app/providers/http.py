@@ -18,12 +18,11 @@ from app.providers import listings, outcomes
 from app.providers.connections import Connections, ExchangeError
 from app.providers.outcomes import Verb
 from app.providers.permits import Permits
-from app.providers.port import Answer, Kind, Listing, Request, Verdict
+from app.providers.port import CALLS_TAKEN, Answer, Kind, Listing, Request, Verdict
 
 ITEMS_PER_REQUEST = 500
 REQUESTS_SIDE_BY_SIDE = 8
 
-_TAKEN = "all its calls are taken"
 _METHODS = {Verb.DO: "PUT", Verb.UNDO: "DELETE", Verb.FIND: "GET"}
 _ENCODER = msgspec.json.Encoder()
 
@@ -87,7 +86,7 @@ class HttpProvider:
         deadline = time.monotonic() + timeout_s
         with self._permitted(1, timeout_s) as permitted:
             if not permitted:
-                return Listing(Verdict.UNAVAILABLE, reason=_TAKEN)
+                return Listing(Verdict.UNAVAILABLE, reason=CALLS_TAKEN)
             try:
                 status, body = self._send("GET", f"{resource}?{query}", b"", deadline)
             except ExchangeError as error:
@@ -118,7 +117,7 @@ class HttpProvider:
         jobs = range(0, len(keys), size)
         with self._permitted(min(len(jobs), REQUESTS_SIDE_BY_SIDE), timeout_s) as permitted:
             if not permitted:
-                return [Answer(key, Verdict.UNAVAILABLE, reason=_TAKEN) for key in keys]
+                return [Answer(key, Verdict.UNAVAILABLE, reason=CALLS_TAKEN) for key in keys]
             self._side_by_side(ask_from, jobs, permitted)
         return answers
 

@@ -9,6 +9,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+CALLS_TAKEN = (
+    "all its calls are taken"  # the reason of answers to what we have not asked, to keep to his limit
+)
+
 
 class Kind(StrEnum):
     """What a provider does for an order."""

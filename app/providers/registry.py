@@ -34,10 +34,12 @@ class CallbackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     :param format: one of `app.callbacks.formats`
     :param secrets: by which it may sign, `whsec_...`, or where they are: `file:PATH`, `env:NAME`
+    :param rate_per_s: reports a second that are taken from it
     """
 
     format: str
     secrets: Annotated[list[str], msgspec.Meta(min_length=1, max_length=4)]
+    rate_per_s: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
 
     def __repr__(self) -> str:
         return f"CallbackConfig(format={self.format!r})"
@@ -49,6 +51,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     :param reports: whether it tells how its deliveries go on, so that silence means something
     :param silence_s: how long after the promised time, or after the last report, nothing is made of its silence
+    :param orders_per_hour: as many orders as it takes; then others come first. None is no limit
     :param concurrency: requests in flight to it at once, over all processes; None is no limit
     """
 
@@ -61,6 +64,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     base_fee: Decimal = Decimal(0)
     per_km: Decimal = Decimal(0)
     speed_m_per_min: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 300.0
+    orders_per_hour: Annotated[int, msgspec.Meta(ge=1)] | None = None
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     reports: bool = False
     silence_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 900.0

@@ -13,12 +13,14 @@ class Restaurant:
     """
     :param slot_capacity: orders per window, None if nothing was said
     :param prep_minutes: usual time from order to ready, None if nothing was said
+    :param zone: where it is, None if nothing was said
     """
 
     lat: float
     lng: float
     slot_capacity: int | None
     prep_minutes: float | None
+    zone: str | None
 
 
 def known(connection: Connection, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Restaurant]:
@@ -26,7 +28,7 @@ def known(connection: Connection, asked: Iterable[tuple[str, str]]) -> dict[tupl
     wanted = [{"tenant": tenant, "id": restaurant} for tenant, restaurant in sorted(set(asked))]
     result = connection.execute(
         text(
-            "SELECT r.tenant_id, r.id, r.lat, r.lng, r.slot_capacity, r.prep_minutes FROM restaurants r "
+            "SELECT r.tenant_id, r.id, r.lat, r.lng, r.slot_capacity, r.prep_minutes, r.zone FROM restaurants r "
             "JOIN json_to_recordset(CAST(:rows AS json)) AS w(tenant text, id text) "
             "ON (r.tenant_id, r.id) = (w.tenant, w.id)"
         ),

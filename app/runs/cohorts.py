@@ -186,7 +186,7 @@ def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departu
 def branch_outcomes(
     connection: Connection, cohort: Cohort, steps: Sequence[int]
 ) -> tuple[set[int], dict[int, dict[int, Outcome]]]:
-    """The steps of a parallel stage that are finished, and the outcomes by run and step (without details)."""
+    """The steps of a parallel stage that are finished, and the outcomes by run and step (details of refusals only)."""
     finished = connection.execute(
         text(
             "SELECT step FROM executions WHERE cohort_id = :id AND step = ANY(:steps) AND finished_at IS NOT NULL"
@@ -195,14 +195,14 @@ def branch_outcomes(
     ).scalars()
     result = connection.execute(
         text(
-            "SELECT run_id, step, verdict, code, provider FROM outcomes "
+            "SELECT run_id, step, verdict, code, CASE verdict WHEN 'r' THEN detail END, provider FROM outcomes "
             "WHERE run_id = ANY(CAST(:members AS bigint[])) AND cohort_id = :id AND step = ANY(:steps)"
         ),
         {"id": cohort.id, "steps": list(steps), "members": ids(cohort.members)},
     )
     by_run: dict[int, dict[int, Outcome]] = {}
-    for run_id, step, verdict, code, provider in result:
-        by_run.setdefault(run_id, {})[step] = Outcome(Verdict(verdict), code, provider=provider)
+    for run_id, step, verdict, code, detail, provider in result:
+        by_run.setdefault(run_id, {})[step] = Outcome(Verdict(verdict), code, detail, provider)
     return set(finished), by_run
 
 

@@ -151,7 +151,7 @@ def past_acts(connection: Connection) -> list[PauseAct]:
         text("""
             SELECT at, act, told ->> 'kind' AS kind, told ->> 'name' AS name, who, why
             FROM ops_acts CROSS JOIN LATERAL (SELECT CASE act WHEN 'pause' THEN after ELSE before END AS told) t
-            WHERE run_id IS NULL ORDER BY id DESC LIMIT :most
+            WHERE act IN ('pause', 'resume') ORDER BY id DESC LIMIT :most
         """),
         {"most": ACTS_TOLD},
     )

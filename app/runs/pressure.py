@@ -1,12 +1,14 @@
 """
-What waits behind the door: for each tenant the age of its oldest due run in the front lane.
+What waits behind the door: for each tenant how much waits in the front lane, and for how long.
 
-Claims go round all tenants that wait, so a tenant's own age tells whether it has more inside than its share gets
-done: one that sends little is served at once, however much another has waiting.
+Claims go round all tenants that wait, so a tenant's own orders tell whether it has more inside than its share gets
+done: one that sends little is served at once, however much another has waiting. And where nobody claims for a
+moment, since a process has died, what waits is no sign of too many orders: the next claim takes all of it.
 """
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Connection, Engine, text
@@ -16,48 +18,87 @@ from app.runs.cohorts import WAITING_TENANTS
 from app.runs.model import FRONT
 
 LOOK_EVERY_S = 0.2
+STANDSTILL_S = 15.0  # for which orders are taken in though nobody claims them
 
 log = structlog.get_logger()
 
 
-def oldest_ages_s(connection: Connection, lane: str = FRONT) -> dict[str, float]:
-    """Seconds for which each tenant's longest waiting due run of the lane has waited."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """
+    What a tenant has waiting in a lane.
+
+    :param age_s: of the oldest due run
+    :param overflows: whether it is more than the next claim can take
+    :param passed_by: whether a claim has left the oldest behind already
+    """
+
+    age_s: float
+    overflows: bool
+    passed_by: bool
+
+    def is_too_much(self, bound_s: float) -> bool:
+        """
+        Whether a newcomer would wait for longer than that.
+
+        Where more waits than one claim takes, the newest has about twice the age of the oldest before it.
+        """
+        return (
+            (self.overflows and self.age_s > bound_s / 2)
+            or (self.passed_by and self.age_s > bound_s)
+            or self.age_s > max(bound_s, STANDSTILL_S)
+        )
+
+
+def waiting(connection: Connection, *, claim: int, lane: str = FRONT) -> dict[str, Waiting]:
+    """
+    By tenant; nothing for those who wait for nothing.
+
+    :param claim: how many runs one claim takes at most
+    """
     found = connection.execute(
         text(
-            f"{WAITING_TENANTS} SELECT waiting.tenant_id, extract(epoch FROM clock_timestamp() - due_at)::float "
+            f"{WAITING_TENANTS} SELECT waiting.tenant_id, "
+            "extract(epoch FROM clock_timestamp() - oldest.due_at)::float AS age_s, "
+            "EXISTS (SELECT FROM runs WHERE state = 'w' AND lane = :lane AND tenant_id = waiting.tenant_id "
+            "AND due_at <= now() ORDER BY due_at OFFSET :claim LIMIT 1) AS overflows, "
+            "oldest.due_at < (SELECT started_at FROM lanes WHERE name = :lane) AS passed_by "
             "FROM waiting CROSS JOIN LATERAL (SELECT due_at FROM runs WHERE state = 'w' AND lane = :lane "
             "AND tenant_id = waiting.tenant_id AND due_at <= now() ORDER BY due_at LIMIT 1) oldest"
         ),
-        {"lane": lane},
+        {"lane": lane, "claim": claim},
     )
-    return {row[0]: row[1] for row in found}
+    return {row.tenant_id: Waiting(row.age_s, row.overflows, row.passed_by) for row in found}
 
 
 def oldest_age_s(connection: Connection, lane: str = FRONT) -> float:
-    """The same over all tenants; 0 if none waits."""
-    return max(oldest_ages_s(connection, lane).values(), default=0.0)
+    """Seconds for which the longest waiting due run of the lane has waited; 0 if none waits."""
+    return max((tenant.age_s for tenant in waiting(connection, claim=1, lane=lane).values()), default=0.0)
 
 
 class Pressure:
     """Looks every 200 ms from a thread of its own; asking costs nothing."""
 
-    def __init__(self, engine: Engine, *, shed_above_s: float) -> None:
-        """:param shed_above_s: age of a tenant's oldest waiting run above which its new orders are turned away"""
-        self._engine, self._shed_above_s = engine, shed_above_s
-        self._ages_s: Mapping[str, float] = {}
+    def __init__(self, engine: Engine, *, shed_above_s: float, claim: int) -> None:
+        """
+        :param shed_above_s: a tenant's new orders are turned away where they would wait for longer
+        :param claim: how many runs one claim takes at most
+        """
+        self._engine, self._shed_above_s, self._claim = engine, shed_above_s, claim
+        self._waiting: Mapping[str, Waiting] = {}
         threading.Thread(target=self._look, name="pressure", daemon=True).start()
 
     def retry_after_s(self, tenant_id: str) -> float | None:
         """None while the tenant's orders are welcome, else in how many seconds to come again."""
-        age_s = self._ages_s.get(tenant_id, 0.0)
-        return None if age_s <= self._shed_above_s else max(1.0, round(age_s))
+        found = self._waiting.get(tenant_id)
+        return max(1.0, round(found.age_s)) if found and found.is_too_much(self._shed_above_s) else None
 
     def _look(self) -> None:
         pause = threading.Event()
         while not pause.wait(LOOK_EVERY_S):
             try:
                 with self._engine.begin() as connection:
-                    self._ages_s = oldest_ages_s(connection)
+                    self._waiting = waiting(connection, claim=self._claim)
             except SQLAlchemyError as error:
                 log.warning("pressure-unknown", error=type(error).__name__)
                 pause.wait(1.0)

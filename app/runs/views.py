@@ -10,6 +10,7 @@ from typing import Any
 
 from app.orders.document import Moment
 from app.orders.model import Status
+from app.routing.choice import RoutingView
 from app.runs.model import RunState
 
 
@@ -140,7 +141,10 @@ class Next:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStory:
-    """Everything about one run. `may_stand`: steps that are done, or may be, and are not undone."""
+    """
+    Everything about one run. `may_stand`: steps that are done, or may be, and are not undone; `routing`: how its
+    channel was chosen, null if none was.
+    """
 
     run: RunSummary
     failure: Any
@@ -150,6 +154,7 @@ class RunStory:
     attempts: list[Attempt]
     acts: list[PastAct]
     next: Next
+    routing: RoutingView | None
 
 
 class SpanKind(StrEnum):

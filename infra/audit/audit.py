@@ -1,8 +1,9 @@
 """Auditing: one statement per check, over two pictures taken in two sessions of Postgres side by side."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg2
 from sqlalchemy import Connection, text
@@ -30,6 +31,7 @@ def audit(
     settings: Settings,
     journals: Sequence[Path] = (),
     *,
+    consumed: Mapping[str, Path] = MappingProxyType({}),
     settled: bool = False,
     strict_latency: bool = False,
     effects: Iterable[bytes] | None = None,
@@ -38,6 +40,7 @@ def audit(
     Recompute the promises. May run while orders flow.
 
     :param journals: what clients wrote down of their 202s; without one, three checks of P1 and P2 are skipped
+    :param consumed: what consumers wrote down of every event, in their order, by the sink or the webhook's id
     :param settled: everything should have ended, so work under way is a violation too
     :param strict_latency: no store was away, so late events are a violation too
     :param effects: the providers' ledger in the sandbox's TSV format; by default the running sandbox's own
@@ -46,12 +49,16 @@ def audit(
     """
     if effects is None and settings.sandbox:
         effects = sandbox.effects(settings.home)
-    missing = {Needs.JOURNAL: not journals, Needs.EFFECTS: effects is None}
+    missing = {
+        Needs.JOURNAL: not journals,
+        Needs.EFFECTS: effects is None,
+        Needs.CONSUMED: not consumed,
+    }
     skipped = {needs for needs, is_missing in missing.items() if is_missing}
     strict = {Level.OPEN: settled, Level.LATENCY: strict_latency, Level.VIOLATION: True, Level.TOLD: False}
     copying: dict[Picture, Callable[[Connection], None]] = {
         Picture.ORDERS: lambda c: load.orders(c, settings, journals=journals, effects=effects or ()),
-        Picture.EVENTS: lambda c: load.events(c, settings),
+        Picture.EVENTS: lambda c: load.events(c, settings, consumed=consumed),
     }
     statements = {Picture.ORDERS: picture.ORDERS, Picture.EVENTS: picture.EVENTS}
     engine = database.engine(settings.database_url.get_secret_value(), pool_size=len(Picture))

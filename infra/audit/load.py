@@ -1,7 +1,7 @@
 """What other stores say, copied into temporary tables of one Postgres session."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from sqlalchemy import Connection, text
 from app.capacity import service as capacity
 from app.capacity.ledger import EPOCH_KEY
 from app.outbox.redis_stream import MAX_ENTRIES, RedisStream
-from infra.audit.model import SourceAway
+from app.webhooks.sink import Webhooks
+from infra.audit.model import JournalUnreadable, SourceAway
 from infra.audit.sources import holds, journal, stream
 from infra.settings import Settings
 
@@ -33,8 +34,16 @@ _OF_ORDERS = (
     """CREATE TEMP TABLE audit_ledger (slot text COLLATE "C", order_id text COLLATE "C", expiry double precision)""",
 )
 _OF_EVENTS = (
-    "CREATE TEMP TABLE audit_stream (place bigserial, pos bigint, id bigint, type text, sequence integer)"
+    "CREATE TEMP TABLE audit_stream (place bigserial, pos bigint, id bigint, type text, sequence integer)",
+    """CREATE TEMP TABLE audit_heard (place bigserial, consumer text COLLATE "C", id bigint,
+        order_id text COLLATE "C", sequence integer, type text COLLATE "C")""",
 )
+# What was published to a sink before its consumer's journal is read must be in it, or is on its way.
+_CONSUMERS = """
+    CREATE TEMP TABLE audit_at AS SELECT c.name, s.pos AS published, e.id IS NOT NULL AS is_webhook
+    FROM unnest(CAST(:names AS text[])) c(name) LEFT JOIN sinks s ON s.name = c.name AND s.name <> :webhooks
+    LEFT JOIN webhook_endpoints e ON e.id = c.name
+"""
 
 
 def orders(
@@ -63,17 +72,27 @@ def orders(
     connection.execute(text("ANALYZE audit_journal, audit_lines, audit_ledger"))
 
 
-def events(connection: Connection, settings: Settings) -> None:
+def events(connection: Connection, settings: Settings, *, consumed: Mapping[str, Path]) -> None:
     """
-    Note the time and how far the relay has come, then copy the stream.
+    Note the time and how far the relays have come, then copy the stream and what consumers have heard.
 
+    :param consumed: journals by the sink that is consumed, or the webhook that receives
     :raises SourceAway: if Redis does not answer
+    :raises JournalUnreadable: also if there is no such sink or webhook
     """
     _note_moment(connection, settings)
-    connection.execute(text(_OF_EVENTS))
+    for statement in _OF_EVENTS:
+        connection.execute(text(statement))
+    connection.execute(text(_CONSUMERS), {"names": list(consumed), "webhooks": Webhooks.name})
+    unknown = "SELECT name FROM audit_at WHERE published IS NULL AND NOT is_webhook"
+    for name in connection.execute(text(unknown)).scalars():
+        raise JournalUnreadable(path=consumed[name], reason=f"there is no sink or webhook {name}")
     with _redis(settings.events_url) as client:
         _copy(connection, "audit_stream (pos, id, type, sequence)", stream.entries(client))
-    connection.execute(text("ANALYZE audit_stream"))
+    for name, path in consumed.items():
+        columns = "audit_heard (consumer, id, order_id, sequence, type)"
+        _copy(connection, columns, journal.heard(name, path))
+    connection.execute(text("ANALYZE audit_stream, audit_heard"))
 
 
 def _note_moment(connection: Connection, settings: Settings) -> None:

@@ -13,7 +13,7 @@ class Level(Enum):
     VIOLATION = "a promise is broken"
     OPEN = "work under way; a violation once everything should have settled"
     LATENCY = "slow, as is right while a store is down; a violation when none was"
-    TOLD = "as an operator has wanted it; never a violation"
+    TOLD = "as an operator has wanted it, or as at least once allows it; never a violation"
 
 
 class Needs(Enum):
@@ -21,6 +21,7 @@ class Needs(Enum):
 
     JOURNAL = "a journal"
     EFFECTS = "the sandbox's ledger"
+    CONSUMED = "a consumer's journal"
 
 
 class Picture(Enum):

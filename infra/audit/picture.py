@@ -27,8 +27,9 @@ from sagas.refund_order import REFUND_ORDER
 from sagas.steps import release_capacity
 
 _RETENTION = {table.table: table.retention for table in TABLES}
-_SILENT = (
-    f"('{EventType.REFUNDED}', '{EventType.CANCELLATION_REFUSED}', '{EventType.REROUTED}')"  # no new status
+_SILENT = (  # no new status
+    f"('{EventType.REFUNDED}', '{EventType.CANCELLATION_REFUSED}', '{EventType.REROUTED}', "
+    f"'{EventType.ASSIGNMENT_CHANGED}')"
 )
 _CANCEL = CANCEL_CONFIRMED_ORDER
 _FULFILLING = [saga for saga in SAGAS if not saga.is_follow_up]
@@ -152,6 +153,7 @@ _ACTS = """
     FROM ops_acts WHERE run_id IS NOT NULL GROUP BY run_id
 """
 # A run that waits for a resume is due when its time is over, or, past the pivot and being undone, not at all.
+_FURTHER = "(starts_with(slot, 'zone:') OR starts_with(slot, 'channel:'))"  # beside the kitchen's
 _ORDERS = f"""
     CREATE TEMP TABLE audit_orders AS
     SELECT coalesce(o.id, e.order_id) AS order_id, o.id IS NOT NULL AS known, o.tenant_id, o.restaurant_id, o.status,
@@ -188,7 +190,7 @@ _ORDERS = f"""
         o.tenant_id || '/' || o.restaurant_id || '/' || coalesce(
             floor(extract(epoch FROM o.window_from))::bigint / {WINDOW_S} * {WINDOW_S},
             (r.id >> {time_ids.SHIFT}) / ({WINDOW_S} * 1000) * {WINDOW_S}) AS right_slot,
-        l.slot AS ledger_slot, l.entries AS ledger_entries
+        h.more, l.slot AS ledger_slot, l.entries AS ledger_entries, coalesce(l.others, 0) AS ledger_others
     FROM uoop_orders o FULL JOIN audit_effects e ON e.order_id = o.id
     LEFT JOIN runs r ON r.id = o.run_id AND r.order_id = o.id
     LEFT JOIN audit_travelling t ON t.id = r.id
@@ -197,8 +199,9 @@ _ORDERS = f"""
     LEFT JOIN audit_fleet f ON f.order_id = o.id
     LEFT JOIN audit_keys k ON k.order_id = o.id
     LEFT JOIN capacity_holds h ON h.run_id = o.run_id AND h.order_id = o.id
-    LEFT JOIN (SELECT order_id, min(slot) AS slot, count(*) AS entries FROM audit_ledger
-        WHERE expiry > extract(epoch FROM now()) GROUP BY order_id) l ON l.order_id = o.id
+    LEFT JOIN (SELECT order_id, min(slot) FILTER (WHERE NOT {_FURTHER}) AS slot,
+            count(*) FILTER (WHERE NOT {_FURTHER}) AS entries, count(*) FILTER (WHERE {_FURTHER}) AS others
+        FROM audit_ledger WHERE expiry > extract(epoch FROM now()) GROUP BY order_id) l ON l.order_id = o.id
     CROSS JOIN audit_moment m
 """
 _FAILED = """
@@ -209,17 +212,25 @@ _FAILED = """
     FROM audit_orders o LEFT JOIN outcomes x ON x.run_id = o.run_id
     WHERE o.undone_order AND o.has_run AND NOT o.by_operator AND NOT o.recalled_later GROUP BY 1, 2, 3, 4, 5, 6
 """
+# What was held before a limit was lowered is not oversold: the highest that it ever was is what counts.
 _SLOTS = """
     CREATE TEMP TABLE audit_slots AS
-    SELECT coalesce(t.slot, l.slot) AS slot, coalesce(t.held, 0) AS held, coalesce(l.held, 0) AS ledger_held,
-        coalesce(r.slot_capacity, m.capacity) AS capacity
-    FROM (SELECT slot, count(*) FILTER (WHERE state <> 't' OR direction <> 'b') AS held
-        FROM audit_orders WHERE held AND unexpired GROUP BY slot) t
-    FULL JOIN (SELECT slot, count(*) AS held FROM audit_ledger
-        WHERE expiry > extract(epoch FROM now()) GROUP BY slot) l ON l.slot = t.slot
-    LEFT JOIN restaurants r ON (r.tenant_id, r.id) = (split_part(coalesce(t.slot, l.slot), '/', 1),
-        regexp_replace(coalesce(t.slot, l.slot), '^[^/]*/(.*)/[0-9]+$', '\\1'))
-    CROSS JOIN audit_moment m
+    SELECT s.slot, s.held, s.ledger_held, greatest(
+        (SELECT max(l.highest) FROM capacity_limits l
+            WHERE (l.tenant_id, l.kind, l.name) = (s.part[2], coalesce(s.part[1], 'kitchen'), s.part[3])
+            AND l.window_from IN (to_timestamp(s.part[4]::float), '-infinity')),
+        CASE WHEN s.part[1] IS NULL THEN coalesce(r.slot_capacity, m.capacity) END) AS capacity
+    FROM (
+        SELECT coalesce(t.slot, l.slot) AS slot, coalesce(t.held, 0) AS held, coalesce(l.held, 0) AS ledger_held,
+            regexp_match(coalesce(t.slot, l.slot), '^(?:(zone|channel):)?([^/]*)/(.*)/([0-9]+)$') AS part
+        FROM (SELECT slot, count(*) FILTER (WHERE state <> 't' OR direction <> 'b') AS held FROM (
+                SELECT slot, state, direction FROM audit_orders WHERE held AND unexpired
+                UNION ALL SELECT unnest(more), state, direction FROM audit_orders
+                WHERE held AND unexpired AND more IS NOT NULL
+            ) places GROUP BY slot) t
+        FULL JOIN (SELECT slot, count(*) AS held FROM audit_ledger
+            WHERE expiry > extract(epoch FROM now()) GROUP BY slot) l ON l.slot = t.slot
+    ) s LEFT JOIN restaurants r ON (r.tenant_id, r.id) = (s.part[2], s.part[3]) CROSS JOIN audit_moment m
 """
 # Each move of a delivery with the status before it, and whether the table allows it.
 _MOVES = f"""
@@ -254,6 +265,19 @@ _STREAM = f"""
     CROSS JOIN (SELECT count(*) AS entries, coalesce(min(pos), 0) AS first FROM audit_stream) b
     CROSS JOIN (SELECT coalesce(min(pos), 0) AS first FROM outbox_log) kept
 """
+# What is older than the log cannot be compared any more. `first`: consumers may have begun after the log did.
+_HEARD = f"""
+    CREATE TEMP TABLE audit_heard_log AS
+    SELECT h.consumer, h.order_id, l.pos, coalesce(h.id = l.id AND (h.type = l.type OR h.type = '{EventType.WITHHELD}'
+        AND EXISTS (SELECT FROM dead_letters d WHERE (d.sink, d.pos) = (h.consumer, l.pos))), h.id < kept.first) AS same
+    FROM audit_heard h LEFT JOIN outbox_log l ON (l.order_id, l.sequence) = (h.order_id, h.sequence)
+    CROSS JOIN (SELECT coalesce(min(id), 0) AS first FROM outbox_log) kept
+    WHERE h.type <> '{EventType.WEBHOOK_TEST}'
+"""
+_CONSUMERS = """
+    CREATE TEMP TABLE audit_consumers AS SELECT name, published, (SELECT coalesce(min(pos), 0) FROM audit_heard_log
+        WHERE consumer = name) AS first FROM audit_at
+"""
 ORDERS = (
     _EFFECTS,
     _EFFECT_KEYS,
@@ -276,7 +300,9 @@ EVENTS = (
     _TOLD,
     _FIRST_DELIVERIES,
     _STREAM,
-    "ANALYZE audit_told, audit_first_deliveries, audit_stream_log",
+    _HEARD,
+    _CONSUMERS,
+    "ANALYZE audit_told, audit_first_deliveries, audit_stream_log, audit_heard_log, audit_consumers",
 )
 
 

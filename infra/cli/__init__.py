@@ -14,10 +14,13 @@ from typer.exceptions import TyperException
 from app import errors
 from infra.cli import (
     audit,
+    breakers,
+    capacity,
     deliveries,
     demo,
     differences,
     events,
+    forecast,
     keys,
     orders,
     pauses,
@@ -25,22 +28,29 @@ from infra.cli import (
     replay,
     runs,
     sagas,
+    simulate,
     stack,
+    webhooks,
 )
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 stack.register(app)
 demo.register(app)
 replay.register(app)
+simulate.register(app)
 orders.register(app)
 runs.register(app)
 keys.register(app)
 reconcile.register(app)
 differences.register(app)
 pauses.register(app)
+breakers.register(app)
+capacity.register(app)
+forecast.register(app)
 deliveries.register(app)
 audit.register(app)
 events.register(app)
+webhooks.register(app)
 sagas.register(app)
 
 

@@ -21,6 +21,14 @@ def audit(
         list[Path] | None,
         typer.Option("--journal", help="What a client wrote down of every 202; repeatable."),
     ] = None,
+    consumed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--consumed",
+            metavar="NAME=FILE",
+            help="What a consumer wrote down of every event, of a sink or a webhook; repeatable.",
+        ),
+    ] = None,
     settled: Annotated[
         bool, typer.Option("--settled", help="Everything should have ended: work under way is a violation.")
     ] = False,
@@ -31,10 +39,21 @@ def audit(
 ) -> None:
     """Recompute the promises from Postgres, Redis, the sandbox and journals; exit 1 if one is broken."""
     report = auditing.audit(
-        running.connected(Settings.load()), journal or (), settled=settled, strict_latency=strict_latency
+        running.connected(Settings.load()),
+        journal or (),
+        consumed=dict(map(_consumer, consumed or ())),
+        settled=settled,
+        strict_latency=strict_latency,
     )
     if as_json:
         print(json.dumps(report.as_dict()))
     else:
         print("\n".join(report.lines))
     raise typer.Exit(0 if report.clean else 1)
+
+
+def _consumer(written: str) -> tuple[str, Path]:
+    name, given, path = written.partition("=")
+    if not (name and given and path):
+        raise typer.BadParameter(f"{written!r} is not NAME=FILE")
+    return name, Path(path)

@@ -3,23 +3,19 @@
 import getpass
 import json
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
-import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Connection
 
 from app import database, errors
 from app.tenants import keys
 from app.tenants import service as tenants
 from infra import running
-from infra.cli.orders import UNBOUNDED_WIDTH
+from infra.cli import listing
 from infra.settings import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -126,7 +122,7 @@ def list_keys(
     """List keys, without their secrets."""
     with _transaction() as (connection, _):
         found = keys.listing(connection, tenant)
-    _print_table(found, as_json=as_json)
+    listing.show(found, as_json=as_json)
 
 
 def create_tenant(
@@ -151,7 +147,7 @@ def list_tenants(as_json: _Json = False) -> None:
     """List tenants, with how many keys of theirs are in use."""
     with _transaction() as (connection, _):
         found = tenants.tenants(connection)
-    _print_table(found, as_json=as_json)
+    listing.show(found, as_json=as_json)
 
 
 def set_rate(tenant: _Tenant, rate: _Rate = None) -> None:
@@ -189,18 +185,3 @@ def _transaction() -> Iterator[tuple[Connection, Settings]]:
 
 def _print_token(token: str, *, as_json: bool) -> None:
     print(json.dumps({"key": token, "prefix": keys.prefix(token)}) if as_json else token)
-
-
-def _print_table(found: Sequence[object], *, as_json: bool) -> None:
-    rows = [msgspec.to_builtins(each) for each in found]
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table(*(rows[0] if rows else ()), box=None)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH).print(table, markup=False)
-
-
-def _cell(value: object) -> str:
-    return " ".join(value) if isinstance(value, list) else "" if value is None else str(value)

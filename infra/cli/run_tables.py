@@ -75,6 +75,57 @@ def pauses(told: Document) -> RenderableType:
     return Group(now, "", acts) if told["acts"] else now
 
 
+def channels(told: Document) -> RenderableType:
+    """Every partner's breaker and figures, what is weighed, and what was done by hand lately."""
+    table = _table(
+        "partner",
+        "breaker",
+        "until",
+        "calls",
+        "failed",
+        "answer ms",
+        "taken in 1 h",
+        "on time",
+        "held by",
+        "why",
+    )
+    for each in told["partners"]:
+        its = each["breaker"]
+        until = its["forced_until"] or its["probe_at"]
+        table.add_row(
+            each["partner"],
+            its["state"],
+            _moment(until) if until else "",
+            str(each["calls"]),
+            str(each["failed"]),
+            "" if each["mean_answer_ms"] is None else f"{each['mean_answer_ms']:.0f}",
+            str(each["taken_in_hour"]),
+            f"{each['on_time']} of {each['delivered']}",
+            its["who"] or "",
+            its["why"] or "",
+        )
+    acts = _table("at", "act", "", "who", "why")
+    for act in told["acts"]:
+        acts.add_row(_moment(act["at"]), act["act"], act["partner"], act["who"], act["why"])
+    weighed = Text(f"weights: {_pairs(told['weights'])}")
+    return Group(table, weighed, "", acts) if told["acts"] else Group(table, weighed)
+
+
+def _routing(told: Document) -> Table:
+    """The channels that an order could have had."""
+    table = _table("channel", "score", "fee", "time", "health", "load", "eta min", "passed over")
+    for each in told["candidates"]:
+        terms = [each[name] for name in ("score", "fee", "time", "health", "load")]
+        eta = "" if each["eta_s"] is None else f"{each['eta_s'] / 60:.0f}"
+        table.add_row(
+            each["channel"],
+            *("" if term is None else f"{term:.3f}" for term in terms),
+            eta,
+            each["passed_over"] or "chosen",
+        )
+    return table
+
+
 def story(told: Document) -> RenderableType:
     """Everything about one run."""
     run = told["run"]
@@ -106,6 +157,8 @@ def story(told: Document) -> RenderableType:
         f"next: {_next(told['next'])}",
     ]
     parts: list[RenderableType] = [Text(head, style="bold"), *(Text(line) for line in lines), "", attempts]
+    if told["routing"]:
+        parts += ["", _routing(told["routing"])]
     if told["acts"]:
         parts += ["", acts]
     if tracebacks:

@@ -18,6 +18,8 @@ from infra.settings import Settings
 RUNS = "/v1/ops/runs"
 DIFFERENCES = "/v1/ops/differences"
 PAUSES = "/v1/ops/pauses"
+CHANNELS = "/v1/ops/channels"
+CAPACITY = "/v1/ops/capacity"
 REPORTS = "/v1/ops/reports"
 OPS_ORDERS = "/v1/ops/orders"
 ASK_WITHIN_S = 15.0
@@ -147,6 +149,30 @@ class Client:
         """Pause or resume; needs a key of scope admin."""
         return self._tell(f"{PAUSES}/{kind}/{quote(name, safe='')}/{act}", instruction)
 
+    def channels(self) -> Any:
+        """How delivery partners do."""
+        return self._ask("GET", CHANNELS)
+
+    def act_on_channels(self, path: str, instruction: Mapping[str, object]) -> Any:
+        """Hold or release a breaker, which needs a key of scope admin, or set what the tenant weighs."""
+        return self._tell(f"{CHANNELS}/{quote(path)}", instruction)
+
+    def capacity(self, wanted: Mapping[str, object]) -> Any:
+        """What slots have taken."""
+        return self._ask("GET", f"{CAPACITY}?{urlencode(wanted)}")
+
+    def capacity_picture(self, wanted: Mapping[str, object]) -> str:
+        """The same as a heat map, in SVG."""
+        return str(self._ask("GET", f"{CAPACITY}/picture?{urlencode(wanted)}"))
+
+    def capacity_limits(self) -> Any:
+        """What slots may take."""
+        return self._ask("GET", f"{CAPACITY}/limits")
+
+    def set_capacity_limit(self, instruction: Mapping[str, object]) -> Any:
+        """Change what slots may take."""
+        return self._tell(f"{CAPACITY}/limits", instruction)
+
     def reports(self, wanted: Mapping[str, object]) -> Any:
         """What was reported of deliveries, newest first."""
         return self._ask("GET", f"{REPORTS}?{urlencode(wanted)}")
@@ -193,12 +219,14 @@ class Client:
         try:
             connection.request(method, path, body, {"Authorization": f"Bearer {self.token}", **headers})
             answer = connection.getresponse()
-            return answer.status, _document(answer.read())
+            return answer.status, _document(answer.read(), answer.headers.get_content_type())
         finally:
             connection.close()
 
 
-def _document(body: bytes) -> Any:
+def _document(body: bytes, media_type: str) -> Any:
+    if media_type == "image/svg+xml":
+        return body.decode()
     try:
         return json.loads(body)
     except ValueError:

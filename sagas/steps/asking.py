@@ -56,26 +56,44 @@ def do(
     call: Call,
     *,
     asked_before: Sequence[int],
+    probing: bool = False,
 ) -> dict[int, Answer]:
     """
     Bring the effects about, by run id; a provider that is paused is not asked.
 
     Those that were asked before, and whose answer was lost, are looked for first: a provider that works but
-    answers too late would never be heard otherwise.
+    answers too late would never be heard otherwise. One that does not answer that is not asked for the others.
+
+    :param probing: look for all of them first
     """
     if provider.name in call.paused:
         verdict = port.Verdict.UNAVAILABLE if call.sure else port.Verdict.IN_DOUBT
         return {run_id: NotAsked(request.key, verdict) for run_id, request in requests.items()}
     answers: dict[int, Answer] = {}
-    lost = [run_id for run_id in asked_before if run_id in requests]
+    lost = list(requests) if probing else [run_id for run_id in asked_before if run_id in requests]
     if lost:
         found = provider.find(resource, [requests[run_id].key for run_id in lost], timeout_s=call.patience_s)
+        unheard = {answer.verdict for answer in found} <= {port.Verdict.IN_DOUBT, port.Verdict.UNAVAILABLE}
+        if unheard and (probing or all(answer.verdict is port.Verdict.IN_DOUBT for answer in found)):
+            return _not_asked_further(requests, asked_before)
         answers = {run_id: a for run_id, a in zip(lost, found, strict=True) if a.verdict is port.Verdict.DONE}
     left = [run_id for run_id in requests if run_id not in answers]
     if left:
         told = provider.do(resource, [requests[run_id] for run_id in left], timeout_s=call.patience_s)
         answers.update(zip(left, told, strict=True))
     return answers
+
+
+def _not_asked_further(requests: Mapping[int, Request], asked_before: Sequence[int]) -> dict[int, Answer]:
+    before = frozenset(asked_before)
+    return {
+        run_id: Answer(
+            request.key,
+            port.Verdict.IN_DOUBT if run_id in before else port.Verdict.UNAVAILABLE,
+            reason="silent",
+        )
+        for run_id, request in requests.items()
+    }
 
 
 def outcomes(
@@ -117,7 +135,7 @@ def undo(
     found = _undo(provider, resource, keys, call)
     if provider.tombstones:
         return found
-    left_s = _calls_left_s(ports, members)
+    left_s = {run_id: left_s + LONGEST_CALL_S for run_id, left_s in time_left_s(ports, members).items()}
     return {
         run_id: Outcome(Verdict.NOT_YET, "may-still-act", due_in_s=left_s[run_id])
         if outcome is UNDONE and left_s[run_id] > 0
@@ -154,11 +172,11 @@ def _not_standing(
     return {run_id: UNDONE for run_id, answer in zip(keys, told, strict=True) if answer.verdict in nothing}
 
 
-def _calls_left_s(ports: Ports, members: Iterable[Member]) -> dict[int, float]:
-    """Seconds for which a call of each member may still arrive, by the database's clock."""
+def time_left_s(ports: Ports, members: Iterable[Member]) -> dict[int, float]:
+    """Seconds until each member's time is over, by the database's clock."""
     with ports.engine.begin() as connection:
         now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return {m.run_id: (m.not_after - now).total_seconds() + LONGEST_CALL_S for m in members}
+    return {m.run_id: (m.not_after - now).total_seconds() for m in members}
 
 
 def take_back(

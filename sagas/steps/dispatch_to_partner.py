@@ -5,9 +5,12 @@ At most one dispatch of an order may stand. The next partner is asked only when 
 effect: he refused, or could not be reached at all, and nobody asked him before; else he must first acknowledge
 the recall. Who is asked next is committed before he is asked, and who is recalled before he is recalled: an
 executor that slept must not take back what another has meanwhile arranged with the same partner.
+
+Of a partner whose breaker is not closed nothing new is asked: his orders go to the next one at once, but a few that
+probe him. These first ask him for what they surely do not find, so that no order is in doubt for having probed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +20,8 @@ from app.providers import port
 from app.providers.port import Answer, Provider, Request, Resource
 from app.restaurants import queries as restaurants
 from app.restaurants.queries import Restaurant
+from app.routing.breaker import PROBE_ORDERS, BreakerState
+from app.routing.pickup import PICKUP
 from app.runs import attempts, cohorts, dispatched, executions
 from app.runs.attempts import Attempt
 from app.runs.model import UNDONE, Member, Outcome, Verdict, is_provider_lane, provider_lane
@@ -28,6 +33,8 @@ from sagas.steps import asking, plan_fulfilment
 NAME = dispatched.STEP
 READS = ("customer_id", "restaurant_id", "delivery_location")
 USES = (plan_fulfilment.NAME,)
+NOBODY_LEFT = "no-available-partner"
+LOOK_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class _Asked:
     :param before: who may have been asked in earlier executions
     :param unreached: one of those before him could not be reached, so that it is worth coming again
     :param recalling: he is not asked, but taken out of it before the next one is asked
+    :param probing: he is asked to see whether he is well again
     """
 
     member: Member
@@ -48,6 +56,7 @@ class _Asked:
     before: frozenset[str] = frozenset()
     unreached: bool = False
     recalling: bool = False
+    probing: bool = False
 
     @property
     def partner(self) -> str:
@@ -75,12 +84,15 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
         slow = _silent(connection, ports, call)
     turn = [_first(m, later.get(m.run_id, []), call) for m in members]
     outcomes: dict[int, Outcome] = {}
+    barred = ports.breakers.barred()
     if call.paused:
-        turn = _passing_over(ports, call, turn, outcomes)
+        turn = _passing_over(ports, call, barred, turn, outcomes)
+    if barred:
+        turn = _past_barred(ports, call, barred, turn, outcomes)
     outcomes |= {
         asked.member.run_id: Outcome(Verdict.NOT_YET, "partner-silent", provider=asked.partner)
         for asked in turn
-        if asked.partner in slow and not asked.before
+        if asked.partner in slow and not asked.before and not asked.probing
     }
     turn = [asked for asked in turn if asked.member.run_id not in outcomes]
     while turn:
@@ -89,14 +101,14 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
         answers = asking.side_by_side(turn, partial(_ask, ports, call, places))
         for asked in turn:
             answer = answers[asked.member.run_id]
-            outcome = _read(asked, answer)
+            outcome = _read(asked, answer, barred)
             if outcome is not None:
                 outcomes[asked.member.run_id] = outcome
             elif answer.verdict is port.Verdict.UNAVAILABLE:
                 going_on.append(replace(asked, unreached=True))
             else:
                 going_on.append(asked)
-        turn = _next_partners(ports, call, going_on, outcomes)
+        turn = _next_partners(ports, call, barred, going_on, outcomes)
     return Result(outcomes)
 
 
@@ -144,22 +156,78 @@ def _asked_so_far(member: Member, later: Sequence[Attempt]) -> frozenset[str]:
 
 
 def _passing_over(
-    ports: Ports, call: Call, turn: Sequence[_Asked], outcomes: dict[int, Outcome]
+    ports: Ports,
+    call: Call,
+    barred: Collection[str],
+    turn: Sequence[_Asked],
+    outcomes: dict[int, Outcome],
 ) -> list[_Asked]:
     """Partners whom an operator holds back are not asked; who has perhaps been asked before is waited for."""
-    going_on, instead = [], []
+    going_on, instead, left = [], [], []
     for asked in turn:
-        others = tuple(partner for partner in asked.partners if partner not in call.paused)
+        others = tuple(p for p in asked.partners if p not in call.paused and p not in barred)
         if asked.partner not in call.paused:
             going_on.append(asked)
         elif asked.recalling or not asked.sure:
             outcomes[asked.member.run_id] = pausing.outcome(asking.partners_lane(asked.partner), sure=False)
         elif others:
             instead.append(replace(asked, partners=others))
-        else:
+        elif call.paused.issuperset(asked.partners):
             outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=True)
+        else:
+            left.append(asked.member)
     _intend(ports, call, instead)
+    outcomes |= _waiting(ports, left)
     return going_on + instead
+
+
+def _past_barred(
+    ports: Ports,
+    call: Call,
+    barred: Mapping[str, BreakerState],
+    turn: Sequence[_Asked],
+    outcomes: dict[int, Outcome],
+) -> list[_Asked]:
+    """
+    Orders of partners whose breakers are not closed go to the next one; who may have been asked before must wait.
+
+    Where nobody is left the order looks again soon, until the time in which it must be confirmed is nearly over.
+    """
+    going_on, instead, left = [], [], []
+    probes = {
+        partner: PROBE_ORDERS
+        for partner in sorted(
+            {a.partner for a in turn if a.sure and barred.get(a.partner) is BreakerState.HALF_OPEN}
+        )
+        if ports.breakers.take_probe(partner)
+    }
+    for asked in turn:
+        others = tuple(p for p in asked.partners if p not in barred and p not in call.paused)
+        if asked.partner not in barred or not asked.sure:
+            going_on.append(asked)
+        elif probes.get(asked.partner):
+            probes[asked.partner] -= 1
+            going_on.append(replace(asked, probing=True))
+        elif others:
+            instead.append(replace(asked, partners=others))
+        else:
+            left.append(asked.member)
+    _intend(ports, call, instead)
+    outcomes |= _waiting(ports, left)
+    return going_on + instead
+
+
+def _waiting(ports: Ports, left: Sequence[Member]) -> dict[int, Outcome]:
+    """Nobody can be asked, and nobody was: look again, or give up when that would be too late."""
+    if not left:
+        return {}
+    time_s = asking.time_left_s(ports, left)
+    return {
+        run_id: Outcome(Verdict.NOT_YET, NOBODY_LEFT, due_in_s=LOOK_AGAIN_S)
+        if left_s > 2 * LOOK_AGAIN_S
+        else Outcome(Verdict.REJECTED, NOBODY_LEFT)
+        for run_id, left_s in time_s.items()
+    }
 
 
 def _lane_of_all_paused(asked: _Asked, call: Call) -> str:
@@ -170,24 +238,30 @@ def _planned(member: Member) -> tuple[str, ...]:
     return tuple(member.given[plan_fulfilment.NAME]["ranking"])
 
 
-def _read(asked: _Asked, answer: Answer) -> Outcome | None:
+def _read(asked: _Asked, answer: Answer, barred: Collection[str]) -> Outcome | None:
     """The outcome; None if the partner has said no, or perhaps heard nothing, and the next may be thought of."""
     match answer.verdict:
         case port.Verdict.DONE:
-            channel = "own-fleet" if asked.partner == plan_fulfilment.OWN_FLEET else "partner"
+            alone = asked.partner in (plan_fulfilment.OWN_FLEET, PICKUP)
+            channel = asked.partner if alone else "partner"
             return Outcome(Verdict.DONE, detail={"channel": channel, "partner": asked.partner})
         case port.Verdict.REFUSED:
             return None
-        case port.Verdict.UNAVAILABLE if asked.sure:
+        case port.Verdict.UNAVAILABLE if asked.sure or asked.partner in barred:
             return None
         case _:
             return Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
 
 
 def _next_partners(
-    ports: Ports, call: Call, going_on: Sequence[_Asked], outcomes: dict[int, Outcome]
+    ports: Ports,
+    call: Call,
+    barred: Collection[str],
+    going_on: Sequence[_Asked],
+    outcomes: dict[int, Outcome],
 ) -> list[_Asked]:
     """Who asks whom next: intents are committed, recalls acknowledged where an earlier call may still act."""
+    passed_over = call.paused.union(barred)
     settled = [asked for asked in going_on if asked.sure or asked.recalling]
     unsure = [
         replace(asked, nth=asked.nth + 1, recalling=True)
@@ -202,14 +276,14 @@ def _next_partners(
         told = recalled.get(asked.member.run_id, UNDONE)
         if told.verdict is not Verdict.UNDONE:
             outcomes[asked.member.run_id] = Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
-        elif others := tuple(partner for partner in asked.partners[1:] if partner not in call.paused):
-            turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False))
+        elif others := tuple(partner for partner in asked.partners[1:] if partner not in passed_over):
+            turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False, probing=False))
         elif call.paused.intersection(_planned(asked.member)):
             outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=False)
-        elif asked.unreached:
-            outcomes[asked.member.run_id] = Outcome(Verdict.UNAVAILABLE, "no-available-partner")
+        elif asked.unreached or passed_over.intersection(asked.partners[1:]):
+            outcomes[asked.member.run_id] = Outcome(Verdict.UNAVAILABLE, NOBODY_LEFT)
         else:
-            outcomes[asked.member.run_id] = Outcome(Verdict.REJECTED, "no-available-partner")
+            outcomes[asked.member.run_id] = Outcome(Verdict.REJECTED, NOBODY_LEFT)
     _intend(ports, call, turn)
     return turn
 
@@ -228,7 +302,14 @@ def _ask(
 ) -> dict[int, Answer]:
     requests = {asked.member.run_id: _request(asked, places) for asked in group}
     before = [asked.member.run_id for asked in group if not asked.sure]
-    return asking.do(ports.delivery[name], Resource.DISPATCHES, requests, call, asked_before=before)
+    return asking.do(
+        ports.delivery[name],
+        Resource.DISPATCHES,
+        requests,
+        call,
+        asked_before=before,
+        probing=any(asked.probing for asked in group),
+    )
 
 
 def _recall(ports: Ports, call: Call, name: str, group: Sequence[_Asked]) -> dict[int, Outcome]:

@@ -52,6 +52,19 @@ def told_late(seconds: float) -> Callable[[Stack, Summary], str | None]:
     return shown
 
 
+def broken_off(partner: str) -> Callable[[Stack, Summary], str | None]:
+    """The partner's breaker has opened."""
+
+    def shown(stack: Stack, _summary: Summary) -> str | None:
+        opened = (
+            "SELECT openings FROM breakers WHERE partner = %s AND openings > 0 "
+            "AND changed_at > now() - interval '3 min'"
+        )
+        return None if stack.sql(opened, partner) else "the breaker has not opened"
+
+    return shown
+
+
 def came_to_rest(harm: Harm, code: str) -> Callable[[Stack, Summary], str | None]:
     """The poison order stands parked for that reason; that the others got through, every fault shows."""
 
@@ -200,6 +213,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="partners fail one call in twenty", inject=do.misbehave("fail", 6, share=0.05)),
     Fault(name="partners hang", inject=do.misbehave("hang", 6)),
     Fault(name="one partner hangs", inject=do.misbehave("hang", 6, providers=("swift",))),
+    Fault(
+        name="one partner down",
+        inject=do.misbehave("down", 12, providers=("falcon",)),
+        shown=broken_off("falcon"),
+        orders=1200,  # more than our own couriers take
+    ),
     Fault(name="partners answer late, having worked", inject=do.misbehave("late", 6, seconds=8)),
     Fault(name="partners answer garbage", inject=do.misbehave("garbage", 6)),
     Fault(name="partners down", inject=do.misbehave("down", 6)),

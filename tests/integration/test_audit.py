@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -69,7 +70,7 @@ class World:
         with self.engine.connect() as connection:
             return str(connection.execute(text(f"SELECT {sql}")).scalar_one())
 
-    def audit(self, **options: bool) -> Report:
+    def audit(self, **options: Any) -> Report:
         lines = (self.folder / "lines").read_text().splitlines(keepends=True)
         effects = [line.encode() for line in lines]
         return auditing.audit(self.settings, [self.journal], effects=effects, **options)
@@ -112,12 +113,32 @@ def world(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[World]:
     events.close()
 
 
+@pytest.fixture
+def consumed(world: World) -> dict[str, Path]:
+    """Journals of a consumer of the stream, and of a webhook for what is confirmed, which has taken all of it."""
+    world.spoil(
+        "INSERT INTO webhook_endpoints (id, tenant_id, url, types, secret) VALUES "
+        "('hook', 'default', 'https://shop.example', '{order.confirmed}', '')",
+        "INSERT INTO webhook_deliveries (day, endpoint_id, pos, order_id, state, tries, delivered_at) "
+        "SELECT day, 'hook', pos, order_id, 'd', 1, at FROM outbox_log WHERE type = 'order.confirmed'",
+    )
+    stream: Any = world.events.xrange(STREAM)
+    events = [entry[b"event"] for _, entry in stream]
+    journals = {
+        "redis-stream": events,
+        "hook": [event for event in events if b'"order.confirmed"' in event],
+    }
+    for name, heard in journals.items():
+        (world.folder / name).write_bytes(b"".join(event + b"\n" for event in heard))
+    return {name: world.folder / name for name in journals}
+
+
 def found(report: Report) -> set[str]:
     return {finding.check.name for finding in report.violations}
 
 
-def test_a_clean_history_passes_every_check(world: World) -> None:
-    report = world.audit(settled=True, strict_latency=True)
+def test_a_clean_history_passes_every_check(world: World, consumed: dict[str, Path]) -> None:
+    report = world.audit(consumed=consumed, settled=True, strict_latency=True)
 
     assert report.lines == [line for line in report.lines if " ok " in line]
     assert (report.clean, report.lost, report.duplicates) == (True, 0, 0)
@@ -429,6 +450,19 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         [f"UPDATE capacity_holds SET slot = 'default/other/0' WHERE order_id = {CONFIRMED}"],
     ),
     (
+        "the ledger lacks an order's place in its zone",
+        {"ledger-agrees"},
+        [f"UPDATE capacity_holds SET more = '{{zone:default/north/0}}' WHERE order_id = {CONFIRMED}"],
+    ),
+    (
+        "a zone is oversold",
+        {"never-oversold", "ledger-agrees"},
+        [
+            f"UPDATE capacity_holds SET more = '{{zone:default/north/0}}' WHERE order_id = {CONFIRMED}",
+            "INSERT INTO capacity_limits VALUES ('default', 'zone', 'north', '-infinity', 0, 0)",
+        ],
+    ),
+    (
         "the truth is of another epoch than the ledger",
         {"ledger-epoch"},
         ["UPDATE capacity_ledger SET epoch = epoch + 1"],
@@ -572,6 +606,15 @@ def test_a_violation_at_the_providers_is_found(
     assert found(report) == expected
 
 
+def test_what_was_held_before_a_limit_was_lowered_is_not_oversold(world: World) -> None:
+    world.spoil(
+        "INSERT INTO capacity_limits SELECT 'default', 'kitchen', restaurant_id, '-infinity', 0, 1000 "
+        f"FROM uoop_orders WHERE id = {CONFIRMED}"
+    )
+
+    assert world.audit(settled=True, strict_latency=True).clean
+
+
 def _slot_key(world: World) -> str:
     return "{uoop}:" + world.one("epoch FROM capacity_ledger") + ":hold:" + _slot(world)
 
@@ -624,6 +667,98 @@ def test_a_violation_in_redis_is_found(
     assert found(report) == expected
 
 
+Heard = list[dict[str, Any]]
+
+
+def _swap(heard: Heard) -> None:
+    """The second event of an order comes before its first."""
+    second = next(n for n, event in enumerate(heard) if event["sequence"] == 2)
+    first = next(n for n, event in enumerate(heard) if event["subject"] == heard[second]["subject"])
+    heard[first], heard[second] = heard[second], heard[first]
+
+
+BY_CONSUMERS: list[tuple[str, set[str], str, Callable[[Heard], object]]] = [
+    ("an event never came", {"heard-all"}, "redis-stream", lambda heard: heard.pop(7)),
+    ("two events came the wrong way round", {"heard-in-order"}, "redis-stream", _swap),
+    (
+        "an event came again under another id",
+        {"heard-as-logged"},
+        "redis-stream",
+        lambda heard: heard.append({**heard[3], "id": "987654"}),
+    ),
+    (
+        "an event is of another type than in the log",
+        {"heard-as-logged"},
+        "redis-stream",
+        lambda heard: heard[3].update(type="order.eaten"),
+    ),
+    ("a receiver has answered for what it lost", {"heard-what-was-taken"}, "hook", lambda heard: heard.pop()),
+]
+
+
+@pytest.mark.parametrize(
+    ("expected", "consumer", "edit"), [row[1:] for row in BY_CONSUMERS], ids=[r[0] for r in BY_CONSUMERS]
+)
+def test_a_violation_that_consumers_have_seen_is_found(
+    world: World,
+    consumed: dict[str, Path],
+    expected: set[str],
+    consumer: str,
+    edit: Callable[[Heard], object],
+) -> None:
+    heard = [json.loads(line) for line in consumed[consumer].read_text().splitlines()]
+    edit(heard)
+    consumed[consumer].write_text("".join(json.dumps(event) + "\n" for event in heard))
+
+    report = world.audit(consumed=consumed, settled=True)
+
+    assert found(report) == expected
+
+
+NOT_POSTED = "UPDATE webhook_deliveries SET state = 'g', delivered_at = NULL WHERE order_id = " + CONFIRMED
+
+
+def test_what_a_receiver_has_not_taken_is_open_until_all_should_have_settled(
+    world: World, consumed: dict[str, Path]
+) -> None:
+    world.spoil(NOT_POSTED)
+
+    reports = [world.audit(consumed=consumed, settled=settled) for settled in (False, True)]
+
+    assert [found(report) for report in reports] == [set(), {"posted-all"}]
+
+
+def test_what_a_receiver_was_sent_again_may_come_in_any_order(
+    world: World, consumed: dict[str, Path]
+) -> None:
+    heard = consumed["redis-stream"].read_text().splitlines(keepends=True)
+    first, later = (line for line in heard if json.loads(line)["subject"] == world.one(CONFIRMED))
+    consumed["hook"].write_text(consumed["hook"].read_text() + first)  # after the later one
+    assert later in consumed["hook"].read_text()
+
+    before = world.audit(consumed=consumed, settled=True)
+    world.spoil("UPDATE webhook_deliveries SET tries = 2 WHERE order_id = " + CONFIRMED)
+    after = world.audit(consumed=consumed, settled=True)
+
+    assert (found(before), found(after)) == ({"heard-in-order"}, set())
+
+
+def test_what_came_twice_under_its_id_is_told_and_no_violation(
+    world: World, consumed: dict[str, Path]
+) -> None:
+    with consumed["redis-stream"].open("a") as file:
+        file.write(consumed["redis-stream"].read_text().splitlines()[3] + "\n" + '{"torn')
+
+    report = world.audit(consumed=consumed, settled=True)
+
+    assert (found(report), told(report).keys()) == (set(), {"heard-once"})
+
+
+def test_a_consumer_of_nothing_that_there_is_is_refused(world: World, consumed: dict[str, Path]) -> None:
+    with pytest.raises(JournalUnreadable, match="no sink or webhook elsewhere"):
+        world.audit(consumed={"elsewhere": consumed["hook"]})
+
+
 def test_a_journal_that_knows_more_than_postgres_tells_of_loss(world: World) -> None:
     with world.journal.open("a") as file:
         file.write(json.dumps({"id": "lost-1", "key": "key-lost", "sent_at": 1.0}) + "\n")
@@ -645,9 +780,10 @@ def test_a_key_answered_with_two_orders_is_a_duplicate(world: World) -> None:
 
 
 def test_every_check_is_proven_by_a_violation() -> None:
-    by_tables = [*(r[1] for r in IN_POSTGRES), *(r[1] for r in AT_THE_PROVIDERS), *(r[1] for r in IN_REDIS)]
+    tables = (IN_POSTGRES, AT_THE_PROVIDERS, IN_REDIS, BY_CONSUMERS)
 
-    proven = {name for names in by_tables for name in names} | {"journal-key-names-one-order"}
+    proven = {name for table in tables for row in table for name in row[1]}
+    proven |= {"journal-key-names-one-order", "posted-all"}
 
     assert proven == {check.name for check in CHECKS if check.level is not Level.TOLD}
 

@@ -6,7 +6,7 @@ from flask_smorest import Blueprint
 
 from app.callbacks.formats import FORMATS
 from app.callbacks.signature import TOLERANCE_S
-from web.description.operations import REF, problems_of
+from web.description.operations import REF, headers, problems_of
 
 SIGNATURE: dict[str, Any] = {
     "type": "apiKey",
@@ -57,6 +57,7 @@ TELL = Blueprint.doc(
     responses={
         "200": {
             "description": "It is kept.",
+            "headers": headers(),
             "content": {
                 "application/json": {
                     "schema": {"$ref": REF.format(name="Received")},
@@ -65,6 +66,7 @@ TELL = Blueprint.doc(
             },
         },
         **problems_of(
+            "bad-request",
             "malformed-json",
             "signature-refused",
             "partner-not-found",
@@ -72,6 +74,7 @@ TELL = Blueprint.doc(
             "body-too-large",
             "unsupported-media-type",
             "invalid-callback",
+            "rate-limited",
             "internal-error",
             "unavailable",
         ),

@@ -32,6 +32,7 @@ SUMMARY = Blueprint.doc(
 STORY = Blueprint.doc(
     operationId="getDifference",
     summary="Read a difference and what was done about it",
+    description="By its id: what stands here and at the provider, and the acts of operators.",
     security=SECURITY,
     responses={
         "200": answer("The difference.", "DifferenceStory", examples.STORY, []),

@@ -12,7 +12,7 @@ from web.queries import ListQuery, SubmitQuery
 REF = "#/components/schemas/{name}"
 _TEXT: dict[str, Any] = {"type": "string"}
 _UNAVAILABLE = ("internal-error", "unavailable")
-READING = ("unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
+READING = ("bad-request", "unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where it can be followed.", "schema": _TEXT},
@@ -27,16 +27,22 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "ETag": {"description": "Strong validator for If-None-Match.", "schema": _TEXT},
     "WWW-Authenticate": {"description": "The challenge of RFC 6750.", "schema": _TEXT},
-    "RateLimit": {"description": "What is left to this key and to its tenant.", "schema": _TEXT},
+    "RateLimit": {
+        "description": "What is left to this key and to its tenant; absent where nobody is counted.",
+        "schema": _TEXT,
+    },
     "RateLimit-Policy": {"description": "What they may ask: q requests in w seconds.", "schema": _TEXT},
-    "Allow": {"description": "The methods that the path knows.", "schema": _TEXT},
+    "Access-Control-Allow-Origin": {
+        "description": "Never sent: scripts of other origins may read nothing. A gateway in front may allow one.",
+        "schema": _TEXT,
+    },
 }
-_LIMITS = ["RateLimit", "RateLimit-Policy"]
+_EVERYWHERE = ("RateLimit", "RateLimit-Policy", "Access-Control-Allow-Origin")
 _PROBLEM_HEADERS = {
     401: ["WWW-Authenticate"],
     403: ["WWW-Authenticate"],
     409: ["Retry-After"],
-    429: ["Retry-After", *_LIMITS],
+    429: ["Retry-After"],
     503: ["Retry-After"],
 }
 
@@ -79,14 +85,15 @@ IF_MATCH = {
 }
 
 
-def _headers(names: list[str]) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+def headers(*names: str) -> dict[str, Any]:
+    """Describe the header fields of an answer: these, and those that any may have."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, *_EVERYWHERE)}
 
 
-def answer(description: str, schema: str, example: object, headers: list[str]) -> dict[str, Any]:
+def answer(description: str, schema: str, example: object, fields: list[str]) -> dict[str, Any]:
     """Describe a good answer."""
     content = {"application/json": {"schema": {"$ref": REF.format(name=schema)}, "example": example}}
-    return {"description": description, "headers": _headers([*headers, *_LIMITS]), "content": content}
+    return {"description": description, "headers": headers(*fields), "content": content}
 
 
 def problems_of(*codes: str) -> dict[str, Any]:
@@ -101,7 +108,7 @@ def _of_status(status: int, kinds: list[problems.Kind]) -> dict[str, Any]:
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}, "examples": shown}}
     return {
         "description": "; ".join(kind.title for kind in here) + ".",
-        "headers": _headers(_PROBLEM_HEADERS.get(status, [])),
+        "headers": headers(*_PROBLEM_HEADERS.get(status, [])),
         "content": content,
     }
 
@@ -207,7 +214,7 @@ ORDER = Blueprint.doc(
         ),
         "304": {
             "description": "You have it already.",
-            "headers": _headers(["ETag", "Retry-After", "Preference-Applied", *_LIMITS]),
+            "headers": headers("ETag", "Retry-After", "Preference-Applied"),
         },
         **problems_of("order-not-found", "no-such-path", *READING),
     },
@@ -251,12 +258,12 @@ EVENTS = Blueprint.doc(
     responses={
         "200": {
             "description": "The stream.",
-            "headers": _headers(_LIMITS),
+            "headers": headers(),
             "content": {"text/event-stream": {"schema": _TEXT, "example": examples.STREAM}},
         },
         "204": {
             "description": "You have all, and nothing more is to come.",
-            "headers": _headers(_LIMITS),
+            "headers": headers(),
         },
         **problems_of("order-not-found", "no-such-path", *READING),
     },
@@ -299,7 +306,11 @@ METRICS = Blueprint.doc(
     description="In the text exposition format.",
     security=[],
     responses={
-        "200": {"description": "The metrics.", "content": {"text/plain": {"schema": _TEXT}}},
+        "200": {
+            "description": "The metrics.",
+            "headers": headers(),
+            "content": {"text/plain": {"schema": _TEXT}},
+        },
         **problems_of(*_UNAVAILABLE),
     },
 )

@@ -69,6 +69,32 @@ STORY: dict[str, Any] = {
             "detail": {"traceback": "Traceback (most recent call last): ..."},
         }
     ],
+    "routing": {
+        "cohort_id": "3714096215048888320",
+        "weights": {"cost": 1.0, "time": 1.0, "health": 1.0, "load": 1.0},
+        "candidates": [
+            {
+                "channel": "dhow",
+                "score": 1.134,
+                "fee": 0.549,
+                "time": 0.485,
+                "health": 0.1,
+                "load": 0.0,
+                "eta_s": 1453.9,
+                "passed_over": None,
+            },
+            {
+                "channel": "swift",
+                "score": 1.365,
+                "fee": 0.85,
+                "time": 0.415,
+                "health": 0.1,
+                "load": 0.0,
+                "eta_s": 1246.2,
+                "passed_over": "breaker-open",
+            },
+        ],
+    },
     "acts": [],
     "next": {
         "what": "nothing until a person acts",

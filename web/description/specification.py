@@ -13,6 +13,8 @@ from app.runs.pauses import Kind
 from web import (
     batches,
     callbacks,
+    capacity,
+    channels,
     deliveries,
     delivery_instructions,
     differences,
@@ -26,6 +28,7 @@ from web import (
     webhooks,
 )
 from web.description import batches as described_batches
+from web.description import bounds
 from web.description import callbacks as described_callbacks
 from web.description.operations import HEADERS, REF
 from web.problems import Problem
@@ -36,6 +39,12 @@ Submit meal orders, get a tracking id at once, follow each order to a confirmed 
 
 Every error is a problem document (RFC 9457) whose `type` leads to a page about it.
 Times are RFC 3339 in UTC, amounts exact decimal strings in the currency's major unit."""
+
+_SERVER = {
+    "url": "/",
+    "description": "The server that tells you this, in production as in testing",
+    "x-internal": False,
+}
 
 
 class TrackingId(BaseConverter):
@@ -79,9 +88,7 @@ def api(app: Flask) -> Api:
     app.url_map.converters["kind"] = KindName
     app.url_map.converters["partner"] = PartnerName
     app.config.update(API_TITLE="UOOP", API_VERSION=VERSION, OPENAPI_VERSION="3.1.0")
-    described = DescribedApi(
-        app, spec_kwargs={"info": _info(), "servers": [{"url": "/", "description": "This server"}]}
-    )
+    described = DescribedApi(app, spec_kwargs={"info": _info(), "servers": [_SERVER]})
     described.register_converter(
         TrackingId, lambda _: {"type": "string", "pattern": f"^{TrackingId.regex}$", "maxLength": 64}
     )
@@ -112,7 +119,8 @@ def finished(api: Api) -> dict[str, Any]:
     described: dict[str, Any] = api.spec.to_dict()
     for unused in ("Error", "PaginationMetadata"):
         described["components"]["schemas"].pop(unused)
-    return described
+    bounded: dict[str, Any] = bounds.bounded(described)
+    return bounded
 
 
 def _info() -> dict[str, Any]:
@@ -134,6 +142,8 @@ def _schemas() -> dict[str, dict[str, Any]]:
             *differences.SCHEMAS,
             *refunds.SCHEMAS,
             *pauses.SCHEMAS,
+            *channels.SCHEMAS,
+            *capacity.SCHEMAS,
             *instructions.SCHEMAS,
             *deliveries.SCHEMAS,
             *delivery_instructions.SCHEMAS,

@@ -5,7 +5,7 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from web.description.examples import TRACKING_ID
-from web.description.operations import READING, answer, problems_of, query_parameters
+from web.description.operations import READING, answer, headers, problems_of, query_parameters
 from web.description.runs import SECURITY, WRITING, body
 from web.webhook_instructions import WebhookDeliveryQuery
 
@@ -108,7 +108,10 @@ DELETE = Blueprint.doc(
     summary="Delete a webhook",
     description="With a key of scope ops. What has not been delivered is not sent any more.",
     security=SECURITY,
-    responses={"204": {"description": "It is gone."}, **problems_of(*_NOT_FOUND, *READING)},
+    responses={
+        "204": {"description": "It is gone.", "headers": headers()},
+        **problems_of(*_NOT_FOUND, *READING),
+    },
 )
 ROTATE = Blueprint.doc(
     operationId="rotateWebhookSecret",

@@ -1,6 +1,6 @@
 """All checks, in the order of the promises."""
 
-from infra.audit.checks import acceptance, capacity, deliveries, effects, ends, events
+from infra.audit.checks import acceptance, capacity, consumers, deliveries, effects, ends, events
 from infra.audit.model import Check
 
 CHECKS: tuple[Check, ...] = (
@@ -9,6 +9,7 @@ CHECKS: tuple[Check, ...] = (
     *ends.CHECKS,
     *deliveries.CHECKS,
     *events.CHECKS,
+    *consumers.CHECKS,
     *capacity.CHECKS,
 )
 

@@ -61,7 +61,8 @@ CHECKS = (
         says="the ledger holds for every order what Postgres holds",
         among=_COMPARABLE,
         wrong="ledger_entries > 1 OR CASE WHEN held AND NOT unexpired THEN false "
-        "WHEN held THEN ledger_slot IS DISTINCT FROM slot ELSE ledger_slot IS NOT NULL END",
+        "WHEN held THEN ledger_slot IS DISTINCT FROM slot OR ledger_others <> coalesce(cardinality(more), 0) "
+        "ELSE ledger_slot IS NOT NULL OR ledger_others > 0 END",
     ),
     Check(
         name="ledger-hold-has-order",

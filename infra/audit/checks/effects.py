@@ -66,9 +66,10 @@ CHECKS = (
     Check(
         name="confirmed-dispatched",
         promise="P3",
-        says="every confirmed order is dispatched to the partner it names",
+        says="every confirmed order is dispatched to the partner it names, or to nobody where the customer collects",
         among=_CONFIRMED,
-        wrong="dispatched - recalled + pooled <> 1 OR CASE partner WHEN 'own-fleet' THEN pooled <> 1 "
+        wrong="dispatched - recalled + pooled <> CASE partner WHEN 'pickup' THEN 0 ELSE 1 END "
+        "OR CASE partner WHEN 'own-fleet' THEN pooled <> 1 WHEN 'pickup' THEN false "
         "ELSE dispatched - recalled <> 1 OR (dispatched = 1 AND dispatched_to IS DISTINCT FROM partner) END",
         needs=Needs.EFFECTS,
     ),

@@ -67,10 +67,10 @@ def lua(old: str, new: str) -> Break:
 
     @contextmanager
     def taken_away(_: Database) -> Iterator[None]:
-        assert old in ledger._RESERVE + ledger._RELEASE
+        assert old in ledger._RESERVE + ledger._DROP
         with (
             mock.patch.object(ledger, "_RESERVE", ledger._RESERVE.replace(old, new)),
-            mock.patch.object(ledger, "_RELEASE", ledger._RELEASE.replace(old, new)),
+            mock.patch.object(ledger, "_DROP", ledger._DROP.replace(old, new)),
         ):
             yield
 
@@ -187,7 +187,7 @@ GUARDS = {
         ),
     ),
     "tombstones: in the ledger": Guard(
-        (lua("if redis.call('ZSCORE', gone, order) then code = 2\n    elseif", "if"),),
+        (lua("if redis.call('ZSCORE', prefix .. 'gone:' .. slot, order) then return 2 end", ""),),
         Script(
             until="reserve-capacity",
             ops=(

@@ -1,5 +1,6 @@
 """What is parked or paused is told aloud: in the log, once per cohort, and in the gauges that alarms look at."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from world import World
 from app.runs.model import Verdict
 from app.runs.pauses import Kind
 from infra import exposition
+from infra.channel_gauges import Channels
 from infra.exposition import HeldBack
 
 ALERTS = Path(exposition.__file__).parent / "prometheus" / "alerts.yml"
@@ -111,13 +113,36 @@ def test_alarms_ask_for_gauges_that_are_told(db: Database, client: "redis.Redis[
     registry.register(HeldBack(db, desk(world)))
     told = generate_latest(registry).decode()
 
+    assert not_told("uoop-held-back", told) == []
+
+
+def not_told(group_name: str, told: str) -> list[str]:
+    """The gauges that a group of rules asks for in vain."""
     rules: list[dict[str, Any]] = [
         rule
         for group in yaml.safe_load(ALERTS.read_text())["groups"]
-        if group["name"] == "uoop-held-back"
+        if group["name"] == group_name
         for rule in group["rules"]
     ]
-
-    asked = {word.strip("() ") for rule in rules for word in rule["expr"].split() if "uoop_" in word}
+    asked = {name for rule in rules for name in re.findall("uoop_[a-z_]+", rule["expr"])}
     assert asked
-    assert [name for name in asked if f"\n{name}{{" not in told] == []
+    return [name for name in asked if f"\n{name}{{" not in told]
+
+
+def test_breakers_and_how_partners_do_are_gauged(world: World) -> None:
+    world.accept()
+    world.settle()
+    for _ in range(5):
+        world.ports.breakers.note_failure("dhow", waited_s=0.1)
+    registry = CollectorRegistry()
+    registry.register(Channels(world.db))
+
+    told = generate_latest(registry).decode()
+
+    assert not_told("uoop-channels", told) == []
+    for line in (
+        'uoop_breaker_open{partner="dhow"} 1.0',
+        'uoop_breaker_openings_total{partner="dhow"} 1.0',
+        'uoop_partner_answered_share{partner="dhow"} 1.0',
+    ):
+        assert line in told

@@ -6,12 +6,14 @@ A route with an identifier answers a stranger as it answers anybody who asks for
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
+import redis
+from described import Operation, name, operations
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
@@ -21,15 +23,15 @@ from app.callbacks.callers import Caller
 from app.callbacks.formats import FORMATS
 from app.callbacks.service import Callbacks, Received
 from app.callbacks.signature import Signed, sign
+from app.capacity import usage
 from app.deliveries.model import Reporter
+from app.limits.service import Limiter
 from app.tenants import keys, service
 from infra import front_door
 from infra.settings import Settings
 from web.app import create_app
 from web.description import examples
-from web.services import Services
 
-Operation = tuple[str, str, dict[str, Any]]
 NEVER_WAS = {
     "order_id": "018f3b2c-0000-7000-8000-000000000000",
     "run_id": "17",
@@ -39,39 +41,22 @@ NEVER_WAS = {
 WEBHOOK = "a-webhook-of-acme"
 
 
-class Unasked:
-    """Services of an application that only describes itself."""
-
-    def __getattr__(self, _: str) -> None:
-        return None
-
-
-def operations() -> Iterator[Operation]:
-    """Every operation that needs a token, or a partner's signature."""
-    described = create_app(cast(Services, Unasked())).test_client().get("/openapi.json").json
-    assert described
-    for path, item in described["paths"].items():
-        shared = item.get("parameters", [])
-        for method in item.keys() - {"parameters"}:
-            operation = item[method]
-            if operation["security"]:
-                yield (
-                    method.upper(),
-                    path,
-                    {**operation, "parameters": [*shared, *operation.get("parameters", [])]},
-                )
-
-
-def name(operation: Operation) -> str:
-    return f"{operation[0]} {operation[1]}"
-
-
-ALL = sorted(operations(), key=name)
-FOR_ALL_TENANTS = {
-    f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")
+ALL = sorted((each for each in operations() if each[2]["security"]), key=name)
+FOR_ALL_TENANTS = {f"POST /v1/ops/pauses/{{kind}}/{{name}}/{act}" for act in ("pause", "resume")} | {
+    f"POST /v1/ops/channels/{{partner}}/{act}" for act in ("force", "release")
 }  # scope admin
 OF_PARTNERS = {"POST /v1/partners/{partner}/callbacks"}  # signed; below
-TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary", "GET /v1/webhooks"}
+TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary", "GET /v1/webhooks"} | {
+    f"GET /v1/ops/{path}"
+    for path in (
+        "capacity",
+        "capacity/picture",
+        "capacity/limits",
+        "channels",
+        "forecast",
+        "forecast/picture",
+    )
+}
 WITH_ID = [each for each in ALL if "{" in each[1] and name(each) not in FOR_ALL_TENANTS | OF_PARTNERS]
 LISTS = [each for each in ALL if "{" not in each[1] and each[0] == "GET"]
 OTHERS = (
@@ -231,13 +216,42 @@ def test_no_report_of_a_strangers_order_is_settled(door: Door, world: World) -> 
     assert world.one("SELECT state FROM delivery_reports") == "p"
 
 
+def test_a_strangers_capacity_is_neither_told_nor_changed(door: Door, world: World) -> None:
+    usage.measure(world.db, world.ledger, default=1000, now=datetime.now(UTC))
+    limit = {"kind": "kitchen", "name": "theirs", "capacity": 0, "reason": "try it"}
+    headers = {who: {"Authorization": f"Bearer {token}"} for who, token in door.tokens.items()}
+
+    set_by_a_stranger = door.client.post("/v1/ops/capacity/limits", json=limit, headers=headers["stranger"])
+
+    assert set_by_a_stranger.status_code == 200
+    mine = door.client.get("/v1/ops/capacity/limits", headers=headers["acme"]).get_json()
+    assert (mine["limits"], mine["acts"]) == ([], [])
+    assert world.rows("SELECT DISTINCT tenant_id FROM capacity_limits") == [("stranger",)]
+
+
+def test_what_a_stranger_weighs_is_neither_told_nor_counts(door: Door) -> None:
+    headers = {who: {"Authorization": f"Bearer {token}"} for who, token in door.tokens.items()}
+    before = door.client.get("/v1/ops/channels", headers=headers["acme"]).get_json()
+    wanted = {"weights": {"cost": 7.0}, "reason": "try it"}
+
+    weighed = door.client.post("/v1/ops/channels/weights", json=wanted, headers=headers["stranger"])
+
+    assert weighed.status_code == 200
+    assert door.client.get("/v1/ops/channels", headers=headers["acme"]).get_json() == before
+    assert (
+        door.client.get("/v1/ops/channels", headers=headers["stranger"]).get_json()["weights"]["cost"] == 7.0
+    )
+
+
 def test_the_signed_routes_are_those_of_partners() -> None:
     assert {name(each) for each in ALL if each[2]["security"] != [{"ApiKey": []}]} == OF_PARTNERS
 
 
-def test_a_partner_is_not_told_whether_there_is_such_an_order(world: World, door: Door) -> None:
-    caller = Caller(Reporter.PARTNER, FORMATS["uoop"], (b"k" * 32,))
-    callbacks = Callbacks(world.db, QuietDoorbell(), lambda: {"swift": caller})
+def test_a_partner_is_not_told_whether_there_is_such_an_order(
+    world: World, door: Door, client: "redis.Redis[bytes]"
+) -> None:
+    caller = Caller(Reporter.PARTNER, FORMATS["uoop"], 1000, (b"k" * 32,))
+    callbacks = Callbacks(world.db, QuietDoorbell(), lambda: {"swift": caller}, Limiter(client, share=1))
     at = str(int(time.time()))
 
     def told(order: str) -> Received:
@@ -262,6 +276,8 @@ def test_what_else_there_is_stands_below() -> None:
     assert {
         "POST /v1/orders",
         "POST /v1/orders/batch",
+        "POST /v1/ops/capacity/limits",
+        "POST /v1/ops/channels/weights",
         "POST /v1/ops/reports/settle",
         "POST /v1/ops/runs/bulk",
         "POST /v1/webhooks",  # it takes nothing that is anybody's

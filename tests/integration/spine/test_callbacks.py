@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import event
 from test_delivery_reports import LIFE, apply, confirmed, events, fates
 from together import at_once
@@ -20,14 +21,16 @@ from app.callbacks.service import Callbacks, InvalidCallback, PartnerNotFound, R
 from app.callbacks.signature import SignatureRefused, Signed
 from app.deliveries.model import Reporter
 from app.doorbell import Bell
+from app.limits.service import Limiter, RateLimited
 from app.orders.document import MalformedJson
 
 PARTNER, OTHER, _ = RANKING
+RATE = 20  # of which a process takes one at a time
 KEYS = {PARTNER: b"p" * 32, OTHER: b"o" * 32, "kitchens": b"k" * 32}
 CALLERS = {
-    PARTNER: Caller(Reporter.PARTNER, FORMATS["uoop"], (b"n" * 32, KEYS[PARTNER])),
-    OTHER: Caller(Reporter.PARTNER, FORMATS["courier-status"], (KEYS[OTHER],)),
-    "kitchens": Caller(Reporter.RESTAURANT, FORMATS["kitchen-codes"], (KEYS["kitchens"],)),
+    PARTNER: Caller(Reporter.PARTNER, FORMATS["uoop"], RATE, (b"n" * 32, KEYS[PARTNER])),
+    OTHER: Caller(Reporter.PARTNER, FORMATS["courier-status"], RATE, (KEYS[OTHER],)),
+    "kitchens": Caller(Reporter.RESTAURANT, FORMATS["kitchen-codes"], RATE, (KEYS["kitchens"],)),
 }
 
 
@@ -38,7 +41,14 @@ def bell() -> QuietDoorbell:
 
 @pytest.fixture
 def callbacks(world: World, bell: QuietDoorbell) -> Callbacks:
-    return Callbacks(world.db, bell, lambda: CALLERS)
+    return Callbacks(world.db, bell, lambda: CALLERS, Limiter(RedisAway(), share=1, clock=lambda: 0.0))
+
+
+class RedisAway(redis.Redis):
+    """So that each process keeps rates alone, here on a clock that stands still."""
+
+    def pipeline(self, *_: object, **__: object) -> Any:
+        raise redis.ConnectionError
 
 
 def signed(body: object, *, by: str = PARTNER, message_id: str = "msg_1") -> Signed:
@@ -154,6 +164,43 @@ def test_a_bad_signature_never_reaches_the_database(
         callbacks.take(*make("an-order"))
 
     assert not heard
+
+
+def used_up(callbacks: Callbacks) -> None:
+    with pytest.raises(RateLimited):
+        for n in range(RATE):
+            callbacks.take(PARTNER, message(one(f"o-{n}", "PICKED_UP")))
+
+
+def test_a_partner_that_tells_too_much_is_asked_to_wait_and_no_other(
+    world: World, callbacks: Callbacks
+) -> None:
+    used_up(callbacks)
+
+    kept = len(fates(world))
+    assert kept == RATE / 2  # half a second's worth
+    with pytest.raises(RateLimited) as refused:
+        callbacks.take(PARTNER, message(one("late", "PICKED_UP")))
+    assert refused.value.data["retry_after_s"] > 0
+    callbacks.take(OTHER, signed(FORMATS["courier-status"].example, by=OTHER))
+    assert len(fates(world)) == kept + 1
+
+
+def test_a_message_counts_for_all_that_it_tells(world: World, callbacks: Callbacks) -> None:
+    callbacks.take(PARTNER, message(*(one(f"o-{n}", "PICKED_UP") for n in range(RATE))))
+
+    with pytest.raises(RateLimited):
+        callbacks.take(PARTNER, message(one("o", "DELIVERED")))
+
+    assert len(fates(world)) == RATE
+
+
+def test_who_signs_for_another_uses_up_nothing_of_his(callbacks: Callbacks) -> None:
+    for _ in range(RATE):
+        with pytest.raises(SignatureRefused):
+            callbacks.take(*forged("an-order"))
+
+    assert callbacks.take(PARTNER, message(one("o", "DELIVERED"))).new == 1
 
 
 def test_nobody_else_has_callbacks(callbacks: Callbacks) -> None:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine as Database
@@ -253,80 +254,118 @@ def test_a_hold_outlives_its_window_and_its_orders_bound(at: str, not_after: str
     assert model.hold_expiry(moment(at), moment(not_after)) == moment(until)
 
 
-ORDERS, SLOTS = st.sampled_from("abcdef"), st.sampled_from(["s", "t"])
-OPERATIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("reserve"), st.lists(st.tuples(ORDERS, SLOTS, st.integers(5, 60)), max_size=5)),
-        st.tuples(st.just("release"), st.lists(st.tuples(ORDERS, SLOTS, st.integers(5, 60)), max_size=3)),
-        st.tuples(st.just("wait"), st.integers(1, 40)),
-        st.tuples(st.just("rebuild"), st.none()),
-    ),
-    max_size=25,
-)
+LIMITS = {"s": 2, "t": 2, "zone": 3}
+ORDERS, SLOTS, LASTING = st.sampled_from("abcdef"), st.sampled_from(["s", "t"]), st.integers(5, 60)
+ASKED = st.lists(st.tuples(ORDERS, SLOTS, LASTING, st.booleans()), min_size=1, max_size=5)
 
 
-class ModelLedger:
-    """What the ledger promises, said as simply as possible."""
+class Ledgers(RuleBasedStateMachine):
+    """The ledger, and what it promises, said as simply as possible: they always answer alike."""
 
-    LIMIT = 2
+    client: "redis.Redis[bytes]"
 
-    def __init__(self) -> None:
+    @initialize()
+    def begin(self) -> None:
+        self.client.flushdb()
+        self.ledger, self.now, self.epoch = Ledger(self.client), int(NOW.timestamp()), 1
+        self.ledger.load([], [], epoch=self.epoch)
         self.held: dict[tuple[str, str], int] = {}
         self.gone: set[tuple[str, str]] = set()
 
-    def reserve(self, slot: str, order: str, now: int, until: int) -> Held:
-        self.expire(slot, now)
-        if (slot, order) in self.gone:
+    @rule(cohort=ASKED)
+    def reserve(self, cohort: list[tuple[str, str, int, bool]]) -> None:
+        holds = [self.hold(*asked) for asked in cohort]
+
+        answers = self.ledger.reserve(holds, epoch=self.epoch, now=self.at())
+
+        assert answers == [self.expected(each) for each in holds]
+
+    @rule(cohort=ASKED)
+    def release(self, cohort: list[tuple[str, str, int, bool]]) -> None:
+        holds = [self.hold(*asked) for asked in cohort]
+        self.ledger.release(holds, epoch=self.epoch, now=self.at())
+        for each in holds:
+            for slot in each.slots:
+                self.held.pop((slot, each.order_id), None)
+                self.gone.add((slot, each.order_id))
+
+    @rule(seconds=st.integers(1, 40))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+        self.held = {place: until for place, until in self.held.items() if until > self.now}
+
+    @rule()
+    def rebuild(self) -> None:
+        self.epoch += 1
+        held = [(slot, order, until) for (slot, order), until in self.held.items()]
+        gone = [(slot, order, self.now + 600) for slot, order in self.gone]
+        self.ledger.load(held, gone, epoch=self.epoch)
+
+    @invariant()
+    def nothing_is_oversold_or_leaks(self) -> None:
+        held = self.ledger.counts(epoch=self.epoch, now=self.at())
+
+        assert held == Counter(slot for slot, _ in self.held)
+        assert all(count <= LIMITS[slot] for slot, count in held.items())
+
+    def hold(self, order: str, slot: str, lasts: int, zoned: bool) -> Hold:
+        until = datetime.fromtimestamp(self.now + lasts, UTC)
+        more = (("zone", LIMITS["zone"]),) if zoned else ()
+        return Hold(1, order, slot, LIMITS[slot], until, more)
+
+    def expected(self, asked: Hold) -> Held:
+        places = [(slot, asked.order_id) for slot in asked.slots]
+        until = int(asked.expires_at.timestamp())
+        for place in {*places} & self.held.keys():  # whatever becomes of the others
+            self.held[place] = max(self.held[place], until)
+        if self.gone.intersection(places):
             return Held.RELEASED
-        if (slot, order) in self.held:
-            return Held.HELD
-        if sum(s == slot for s, _ in self.held) >= self.LIMIT:
+        missing = [place for place in places if place not in self.held]
+        if any(sum(held == slot for held, _ in self.held) >= LIMITS[slot] for slot, _ in missing):
             return Held.FULL
-        self.held[slot, order] = until
+        self.held.update(dict.fromkeys(missing, until))
         return Held.HELD
 
-    def release(self, slot: str, order: str) -> None:
-        self.held.pop((slot, order), None)
-        self.gone.add((slot, order))
-
-    def expire(self, slot: str, now: int) -> None:
-        self.held = {k: until for k, until in self.held.items() if k[0] != slot or until > now}
+    def at(self) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(operations=OPERATIONS)
-def test_the_ledger_does_what_its_model_does(
-    client: "redis.Redis[bytes]", operations: list[tuple[str, object]]
-) -> None:
-    client.flushdb()
-    ledger, twin, now, epoch = Ledger(client), ModelLedger(), int(NOW.timestamp()), 1
-    ledger.load([], [], epoch=epoch)
-    for name, given_to in operations:
-        at = datetime.fromtimestamp(now, UTC)
-        if name == "wait":
-            now += int(given_to)  # type: ignore[call-overload]
-        elif name == "rebuild":
-            epoch += 1
-            held = [(slot, order, until) for (slot, order), until in twin.held.items()]
-            ledger.load(held, [(slot, order, now + 600) for slot, order in twin.gone], epoch=epoch)
-        else:
-            asked = [
-                Hold(1, order, slot, twin.LIMIT, datetime.fromtimestamp(now + lasts, UTC))
-                for order, slot, lasts in given_to  # type: ignore[attr-defined]
+def test_the_ledger_does_what_its_model_does(client: "redis.Redis[bytes]") -> None:
+    class Machine(Ledgers):
+        pass
+
+    Machine.client = client
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=60, stateful_step_count=20, deadline=None)
+    )
+
+
+def test_clients_at_once_neither_oversell_nor_leak_across_slots(redis_url: str, ledger: Ledger) -> None:
+    """Each takes cohorts in its own kitchen and all in one zone, and gives every other back."""
+    clients = [redis.Redis.from_url(f"{redis_url}/9") for _ in range(64)]
+
+    def play(n: int, client: "redis.Redis[bytes]") -> int:
+        mine, kept = Ledger(client), 0
+        for turn in range(4):
+            until = NOW + timedelta(seconds=600)
+            cohort = [
+                Hold(1, f"{n}-{turn}-{i}", f"kitchen-{n % 8}", 30, until, (("zone", 100),)) for i in range(3)
             ]
-            if name == "release":
-                ledger.release(asked, epoch=epoch, now=at)
-                for one in asked:
-                    twin.release(one.slot, one.order_id)
+            answers = mine.reserve(cohort, epoch=EPOCH, now=NOW)
+            if turn % 2:
+                mine.release(cohort, epoch=EPOCH, now=NOW)
             else:
-                expected = [
-                    twin.reserve(h.slot, h.order_id, now, int(h.expires_at.timestamp())) for h in asked
-                ]
-                assert ledger.reserve(asked, epoch=epoch, now=at) == expected
-    at = datetime.fromtimestamp(now, UTC)
-    for slot in ("s", "t"):
-        twin.expire(slot, now)
-    assert ledger.counts(epoch=epoch, now=at) == Counter(slot for slot, _ in twin.held)
+                kept += answers.count(Held.HELD)
+        return kept
+
+    kept = all_at_once([lambda n=n, c=c: play(n, c) for n, c in enumerate(clients)])
+
+    counts = ledger.counts(epoch=EPOCH, now=NOW)
+    kitchens = {slot: count for slot, count in counts.items() if slot != "zone"}
+    assert counts["zone"] == sum(kitchens.values()) == sum(kept) <= 100
+    assert max(kitchens.values()) <= 30
+    for client in clients:
+        client.close()
 
 
 def test_capacity_is_what_the_live_orders_hold(db: Database, client: "redis.Redis[bytes]") -> None:

@@ -18,13 +18,14 @@ from app.outbox.model import Event, EventType, envelope
 from app.outbox.queries import Selection
 from app.outbox.registry import EVENTS, SCHEMA_URIS
 from infra import event_documents
+from sagas import pool
 
 PARTNER = RANKING[0]
 SCHEMAS = {schema["$id"]: schema for schema in event_documents.schemas().values()}
 
 
 def everything_happens(world: World) -> None:
-    """One order goes to its end, one is refunded, others fail, are cancelled, kept, or change their partner."""
+    """One order goes to its end, one is refunded, others fail, are cancelled, kept, or change partner or courier."""
     delivered = fulfilled(world)
     tell(world, *(report(delivered, what) for what in LIFE))
     world.refund(delivered, "1.000")
@@ -40,6 +41,10 @@ def everything_happens(world: World) -> None:
     world.payment.behave(Mood.REFUSE, op="do", times=1)
     world.accept()
     world.settle()
+    world.add_courier()
+    fulfilled(world)
+    world.sql("UPDATE fleet_pool SET courier_id = 'nobody'")
+    pool.replan(world.ports)
 
 
 def logged(connection: Connection) -> list[Event]:

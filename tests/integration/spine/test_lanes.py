@@ -267,9 +267,48 @@ def test_only_the_tenant_whose_orders_wait_too_long_is_turned_away(
     add_tenants(world, "another")
     world.accept()
     world.accept(tenant="another")
-    world.sql("UPDATE runs SET due_at = now() - interval '5 s' WHERE tenant_id = 'another'")
+    wait_for(world, "another", 5)
+    pass_by(world)
 
-    found = pressure.Pressure(world.db, shed_above_s=4.0)
+    found = pressure.Pressure(world.db, shed_above_s=4.0, claim=1000)
 
     eventually(lambda: found.retry_after_s("another") is not None)
     assert found.retry_after_s("default") is None
+
+
+@pytest.mark.parametrize(
+    ("orders", "age_s", "passed", "too_much"),
+    [
+        (1, 5, True, True),
+        (1, 3, True, False),
+        (1, 5, False, False),
+        (1, 16, False, True),
+        (3, 3, False, False),
+        (4, 3, False, True),
+        (4, 1, True, False),
+    ],
+)
+def test_a_standstill_is_borne_for_a_while_and_an_overload_is_not(
+    world: World, orders: int, age_s: int, passed: bool, too_much: bool
+) -> None:
+    world.accept(orders)
+    wait_for(world, "default", age_s)
+    if passed:
+        pass_by(world)
+
+    with world.db.begin() as connection:
+        found = pressure.waiting(connection, claim=3)["default"]
+
+    assert found.is_too_much(4.0) is too_much
+
+
+def wait_for(world: World, tenant: str, seconds: int) -> None:
+    world.sql(
+        "UPDATE runs SET due_at = now() - make_interval(secs => :age) WHERE tenant_id = :tenant",
+        tenant=tenant,
+        age=seconds,
+    )
+
+
+def pass_by(world: World) -> None:
+    world.sql("UPDATE lanes SET started_at = now() WHERE name = 'front'")

@@ -21,6 +21,11 @@ from app.orders.accept import StartWith
 from app.orders.document import Item, Location, Order
 from app.orders.model import Accepted, NewOrder
 from app.providers.port import Kind
+from app.routing.breakers import Breakers
+from app.routing.figures import Recorder
+from app.routing.guarded import Guarded
+from app.routing.pickup import PICKUP, Pickup
+from app.routing.standings import Standings
 from app.runs import cohorts, follow_ups
 from app.runs.cohorts import Claimed
 from app.runs.follow_ups import Begun, FollowUp
@@ -154,13 +159,20 @@ class World:
         kitchens = FakeProvider("kitchens", Kind.RESTAURANT, book)
         partners = {name: FakeProvider(name, Kind.DELIVERY, book) for name in RANKING}
         ledger, bell = Ledger(client), QuietDoorbell()
+        breakers, recorder = Breakers(db, fresh_s=0), Recorder(db, write_every_s=0)
         ports = Ports(
             engine=db,
             ledger=ledger,
             doorbell=bell,
             payment=payment,
             restaurants=kitchens,
-            delivery={**partners, OWN_FLEET: OwnFleet(db)},
+            delivery={
+                **{name: Guarded(partner, breakers, recorder) for name, partner in partners.items()},
+                OWN_FLEET: OwnFleet(db),
+                PICKUP: Pickup(),
+            },
+            breakers=breakers,
+            standings=Standings(db, fresh_s=0),
             partners=tuple(
                 Partner(name=name, base_fee=fee, per_km=0.1, speed_m_per_s=5.0)
                 for name, fee in zip(RANKING, (0.4, 0.5, 0.7), strict=True)
@@ -250,6 +262,9 @@ class World:
     def hurry(self) -> None:
         """Let time pass: what waits is due, what was leased is no longer."""
         self.sql("UPDATE runs SET due_at = now() - interval '1 s' WHERE state = 'w'")
+        self.sql(
+            "UPDATE breakers SET probe_at = now() - interval '1 s', probing_until = NULL WHERE probe_at > now()"
+        )
         self.expire_leases()
 
     def expire_leases(self) -> None:

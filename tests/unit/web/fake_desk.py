@@ -2,13 +2,17 @@
 
 import msgspec
 
+from app.routing.choice import Weights
 from app.runs.views import Acted, ActedInBulk, ParkedGroup, RunFilter, RunPage, RunStory, RunSummary, RunTrace
+from sagas.channel_desk import BreakerSwitch, Channels
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
 from sagas.wishes import Refunding, RefundWish
 from web.description import run_examples as examples
+from web.description.channels import CHANNELS_EXAMPLE
 from web.description.pauses import PAUSED_EXAMPLE
 
+CHANNELS = msgspec.convert(CHANNELS_EXAMPLE, Channels)
 STORY = msgspec.convert(examples.STORY, RunStory)
 TRACE = msgspec.convert(examples.TRACE, RunTrace)
 GROUP = msgspec.convert(examples.PARKED["groups"][0], ParkedGroup)
@@ -65,6 +69,32 @@ class Desk:
         self.asked.append(asked)
         if self.fails:
             raise self.fails
+
+
+class ChannelDesk:
+    """Notes what it was asked and tells what it was told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.fails: Exception | None = None
+
+    def channels(self, tenant_id: str) -> Channels:
+        return self._answer("channels", tenant_id)
+
+    def force(self, wanted: BreakerSwitch) -> Channels:
+        return self._answer("force", wanted)
+
+    def release(self, wanted: BreakerSwitch) -> Channels:
+        return self._answer("release", wanted)
+
+    def weigh(self, tenant_id: str, weights: Weights, *, who: str, why: str) -> Channels:
+        return self._answer("weigh", tenant_id, weights, who, why)
+
+    def _answer(self, *asked: object) -> Channels:
+        self.asked.append(asked)
+        if self.fails:
+            raise self.fails
+        return CHANNELS
 
 
 class Switchboard:

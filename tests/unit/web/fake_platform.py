@@ -3,8 +3,9 @@
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from fake_capacity import CapacityDesk
 from fake_delivery_desk import DeliveryDesk
-from fake_desk import Desk, Switchboard
+from fake_desk import ChannelDesk, Desk, Switchboard
 from fake_differences import Differences
 from fake_webhook_desk import WebhookDesk
 
@@ -128,6 +129,8 @@ class Platform:
         self.desk = Desk()
         self.differences = Differences()
         self.switchboard = Switchboard()
+        self.channel_desk = ChannelDesk()
+        self.capacity = CapacityDesk()
         self.webhooks = WebhookDesk()
         self.delivery_desk = DeliveryDesk()
         self.messages = Messages()
@@ -202,6 +205,9 @@ class Platform:
             runs=self.desk,
             differences=self.differences,
             pauses=self.switchboard,
+            channels=self.channel_desk,
+            capacity=self.capacity,
+            forecast=self.capacity.forecast,
             webhooks=self.webhooks,
             deliveries=self.delivery_desk,
             callbacks=self.messages,

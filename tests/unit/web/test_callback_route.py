@@ -7,6 +7,7 @@ from app.callbacks.service import InvalidCallback, PartnerNotFound
 from app.callbacks.signature import SignatureRefused, Signed
 from app.database import DatabaseAway
 from app.errors import UoopError
+from app.limits.service import RateLimited
 from app.orders.faults import Fault
 from web.submissions import BODY_LIMIT_BYTES
 
@@ -37,6 +38,7 @@ def test_what_is_missing_is_handed_on_as_missing(client, platform):
     [
         (SignatureRefused(detail="old"), 401, "signature-refused"),
         (PartnerNotFound(), 404, "partner-not-found"),
+        (RateLimited(retry_after_s=1.5), 429, "rate-limited"),
         (InvalidCallback([Fault("/events", "missing", "is missing")]), 422, "invalid-callback"),
         (DatabaseAway(), 503, "unavailable"),
         (CallbacksClosed(), 503, "unavailable"),

@@ -9,7 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.orders import document
 from web.app import create_app
-from web.description import examples, problem_pages
+from web.description import bounds, examples, problem_pages
 
 PAGES = {"/openapi.json", "/docs", "/docs/{asset}", "/problems", "/problems/{code}"}
 
@@ -60,7 +60,8 @@ def test_the_examples_are_orders(client, headers, order):
 def test_the_order_is_described_by_its_own_structs(described):
     schemas = described["components"]["schemas"]
 
-    assert schemas["SubmittedOrder"] == document.schema("#/components/schemas/{name}")["Order"]
+    own = document.schema("#/components/schemas/{name}")["Order"]
+    assert schemas["SubmittedOrder"] == bounds.bounded(own)
 
 
 def test_no_component_is_left_over(described):
@@ -92,3 +93,26 @@ def test_the_pages_of_problems_are_up_to_date():
     folder = Path(__file__).parents[3] / "docs" / "problems"
 
     assert {path.name: path.read_text() for path in folder.iterdir()} == problem_pages.pages()
+
+
+def test_every_text_list_and_whole_number_has_its_bounds(described):
+    wanted = {"string": {"maxLength", "enum", "const"}, "array": {"maxItems"}, "integer": {"maximum"}}
+
+    unbounded = [
+        schema for schema in schemas_in(described) if not schema.keys() & wanted.get(schema["type"], {"type"})
+    ]
+
+    assert unbounded == []
+
+
+def schemas_in(part):
+    """Yield every schema of a type, wherever it stands."""
+    if isinstance(part, list):
+        for each in part:
+            yield from schemas_in(each)
+    elif isinstance(part, dict):
+        if isinstance(part.get("type"), str) and part["type"] in {"string", "array", "integer"}:
+            yield part
+        for name, each in part.items():
+            if name not in {"example", "examples"}:
+                yield from schemas_in(each)

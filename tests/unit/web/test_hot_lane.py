@@ -17,6 +17,7 @@ from web.submissions import BODY_LIMIT_BYTES
 GOOD = json.dumps(examples.ORDER).encode()
 PLANNED = json.dumps(examples.PLANNED_ORDER).encode()
 HEADERS = {
+    "host": "localhost",
     "authorization": f"Bearer {TOKEN}",
     "idempotency-key": "k-1",
     "content-type": "application/json",

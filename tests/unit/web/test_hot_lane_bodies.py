@@ -46,6 +46,7 @@ def _scope(length: int) -> dict[str, Any]:
         "query_string": b"",
         "root_path": "",
         "headers": [
+            (b"host", b"localhost"),
             (b"authorization", f"Bearer {OPERATOR}".encode()),
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % length),

@@ -54,7 +54,7 @@ def ask(
     lane: HotLane, path: str = f"/v1/orders/{ORDER_ID}", **headers: str
 ) -> "tuple[Asked, asyncio.Task[None]]":
     asked = Asked()
-    given = {"authorization": f"Bearer {TOKEN}"} | {
+    given = {"host": "localhost", "authorization": f"Bearer {TOKEN}"} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
     scope = {
