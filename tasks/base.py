@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.outbox.side_by_side import Relays
 from sagas.engine import Engine
-from tasks import broker_guard, rejoining, unreadable_messages
+from tasks import broker_guard, burying, rejoining, unreadable_messages
 from tasks.doorbell import RedisDoorbell
 
 log = structlog.get_logger()
@@ -88,6 +88,7 @@ def application(services_factory: Callable[[], Services], **configuration: Any) 
     broker_guard.install()
     unreadable_messages.install()
     rejoining.install()
+    burying.install()
     app = Celery("uoop", task_cls=ServiceTask, include=["tasks.steps", "tasks.control"])
     app.config_from_object("celeryconfig")
     app.conf.update(configuration)
