@@ -18,7 +18,9 @@ ELSEWHERE = tuple(point for point in Point if point not in AROUND_A_STEP)
 
 def parked(stack: Stack, summary: Summary) -> str | None:
     """Compensations that are refused for ever stand in the parked list, with their reason."""
-    reasons = stack.sql("SELECT failure ->> 'parked', failure ->> 'parked_code' FROM runs WHERE state = 'p'")
+    reasons = stack.sql(
+        "SELECT failure ->> 'parked', failure ->> 'parked_code' FROM runs WHERE state = 'p' AND direction = 'b'"
+    )
     if summary.parked == 0:
         return "nothing was parked"
     without = [reason for reason in reasons if not all(reason)]
