@@ -165,7 +165,7 @@ def _passing_over(
     """Partners whom an operator holds back are not asked; who has perhaps been asked before is waited for."""
     going_on, instead, left = [], [], []
     for asked in turn:
-        others = tuple(p for p in asked.partners if p not in call.paused and p not in barred)
+        others = _in_turn(asked.partners, call.paused.union(barred))
         if asked.partner not in call.paused:
             going_on.append(asked)
         elif asked.recalling or not asked.sure:
@@ -194,15 +194,9 @@ def _past_barred(
     Where nobody is left the order looks again soon, until the time in which it must be confirmed is nearly over.
     """
     going_on, instead, left = [], [], []
-    probes = {
-        partner: PROBE_ORDERS
-        for partner in sorted(
-            {a.partner for a in turn if a.sure and barred.get(a.partner) is BreakerState.HALF_OPEN}
-        )
-        if ports.breakers.take_probe(partner)
-    }
+    probes = _probes(ports, barred, {a.partner for a in turn if a.sure})
     for asked in turn:
-        others = tuple(p for p in asked.partners if p not in barred and p not in call.paused)
+        others = _in_turn(asked.partners, call.paused.union(barred))
         if asked.partner not in barred or not asked.sure:
             going_on.append(asked)
         elif probes.get(asked.partner):
@@ -215,6 +209,18 @@ def _past_barred(
     _intend(ports, call, instead)
     outcomes |= _waiting(ports, left)
     return going_on + instead
+
+
+def _in_turn(partners: Sequence[str], passed_over: Collection[str]) -> tuple[str, ...]:
+    """Those who can be asked, and after them those who cannot now; nothing if nobody can."""
+    can = [name for name in partners if name not in passed_over]
+    return (*can, *(name for name in partners if name in passed_over)) if can else ()
+
+
+def _probes(ports: Ports, barred: Mapping[str, BreakerState], partners: Collection[str]) -> dict[str, int]:
+    """How many orders may probe each of the partners."""
+    half_open = [name for name in sorted(partners) if barred.get(name) is BreakerState.HALF_OPEN]
+    return {name: PROBE_ORDERS for name in half_open if ports.breakers.take_probe(name)}
 
 
 def _waiting(ports: Ports, left: Sequence[Member]) -> dict[int, Outcome]:
@@ -256,7 +262,7 @@ def _read(asked: _Asked, answer: Answer, barred: Collection[str]) -> Outcome | N
 def _next_partners(
     ports: Ports,
     call: Call,
-    barred: Collection[str],
+    barred: Mapping[str, BreakerState],
     going_on: Sequence[_Asked],
     outcomes: dict[int, Outcome],
 ) -> list[_Asked]:
@@ -272,12 +278,19 @@ def _next_partners(
     going_on = settled + unsure
     recalled = asking.side_by_side([a for a in going_on if a.recalling], partial(_recall, ports, call))
     turn: list[_Asked] = []
+    # who has been refused by all others is let in to see whether a barred partner is well again
+    others_left = [a.partners[1:] for a in going_on]
+    stranded = {name for left in others_left if passed_over.issuperset(left) for name in left}
+    probes = _probes(ports, barred, stranded - call.paused)
     for asked in going_on:
         told = recalled.get(asked.member.run_id, UNDONE)
         if told.verdict is not Verdict.UNDONE:
             outcomes[asked.member.run_id] = Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
-        elif others := tuple(partner for partner in asked.partners[1:] if partner not in passed_over):
+        elif others := _in_turn(asked.partners[1:], passed_over):
             turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False, probing=False))
+        elif probed := next((name for name in asked.partners[1:] if probes.get(name)), None):
+            probes[probed] -= 1
+            turn.append(replace(asked, partners=(probed,), nth=asked.nth + 1, recalling=False, probing=True))
         elif call.paused.intersection(_planned(asked.member)):
             outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=False)
         elif asked.unreached or passed_over.intersection(asked.partners[1:]):

@@ -205,6 +205,19 @@ def test_with_nobody_left_the_order_waits_and_goes_on_when_one_is_back(world: Wo
     assert world.statuses() == {order: "CONFIRMED"}
 
 
+def test_who_is_refused_by_all_others_sees_whether_a_barred_partner_is_back(world: World) -> None:
+    break_(world, THIRD)
+    for partner in (FIRST, SECOND):
+        world.partners[partner].behave(Mood.REFUSE)
+    let_be_probed(world)
+
+    (order,) = front(world)
+
+    assert given_to(world) == {THIRD: 1}
+    assert state(world, THIRD) is BreakerState.CLOSED
+    assert world.statuses() == {order: "CONFIRMED"}
+
+
 def test_with_nobody_left_until_its_time_is_nearly_over_the_order_is_undone(world: World) -> None:
     break_(world, *RANKING)
     (order,) = front(world)
