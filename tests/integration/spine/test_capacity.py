@@ -19,7 +19,9 @@ from app.capacity import model, service
 from app.capacity.ledger import EPOCH_KEY, Held, Ledger, LedgerAway, LedgerLost
 from app.capacity.model import Hold
 
-NOW = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(hours=1)  # Redis forgets what lies behind it
+NOW = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(
+    hours=1
+)  # Redis forgets what lies behind it
 EPOCH = 1
 KITCHEN = (
     "INSERT INTO restaurants (tenant_id, id, lat, lng, slot_capacity) "
