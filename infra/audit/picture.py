@@ -24,7 +24,13 @@ from sagas.all import SAGAS
 from sagas.cancel_confirmed_order import CANCEL_CONFIRMED_ORDER
 from sagas.definition import Saga
 from sagas.refund_order import REFUND_ORDER
-from sagas.steps import release_capacity
+from sagas.steps import (
+    capture_payment,
+    place_with_restaurant,
+    release_capacity,
+    return_money,
+    withdraw_placement,
+)
 
 _RETENTION = {table.table: table.retention for table in TABLES}
 _SILENT = (  # no new status
@@ -132,7 +138,8 @@ _REFUNDS = f"""
     CREATE TEMP TABLE audit_refunds AS
     SELECT coalesce(told.order_id, given.order_id) AS order_id, told.amount AS told, given.amount AS given,
         coalesce(told.at <= m.began, false) AS must_be_given, r.id IS NOT NULL AS wanted,
-        coalesce(r.state = 'e' AND r.updated_at <= m.began, false) AS must_be_told,
+        coalesce(r.state = 'e' AND r.updated_at <= m.began, false)
+            AND NOT EXISTS (SELECT FROM ops_acts x WHERE x.run_id = r.id AND x.act = 'skip') AS must_be_told,
         o.created_at > now() - make_interval(secs => {_RETENTION["runs"].total_seconds()}) AS kept
     FROM (SELECT x.order_id, f.nth, x.amount, x.at FROM refunds x JOIN follow_ups f ON f.run_id = x.run_id) told
     FULL JOIN (SELECT order_id, split_part(key, ':', 3)::smallint AS nth, sum(amount) AS amount
@@ -144,13 +151,19 @@ _REFUNDS = f"""
     LEFT JOIN uoop_orders o ON o.id = coalesce(told.order_id, given.order_id)
     CROSS JOIN audit_moment m
 """
-# What operators did to runs that departs from what their sagas would have done.
-_ACTS = """
+# What operators did to an order's runs that departs from what their sagas would have done. `given_up`: its latest
+# run, which acted on a promise, was ended as it stood.
+_ACTS = f"""
     CREATE TEMP TABLE audit_acts AS
-    SELECT run_id, bool_or(act = 'terminate') AS terminated, bool_or(act = 'skip') AS skipped,
-        bool_or(act = 'skip' AND step = 'place-with-restaurant') AS unplaced,
-        bool_or(act = 'skip' AND step = 'capture-payment') AS uncaptured
-    FROM ops_acts WHERE run_id IS NOT NULL GROUP BY run_id
+    SELECT a.order_id, bool_or(act = 'terminate' AND a.run_id = o.run_id) AS terminated,
+        bool_or(act = 'terminate' AND a.run_id = l.run_id) AS given_up, bool_or(act = 'skip') AS skipped,
+        bool_or(act = 'skip' AND step = '{place_with_restaurant.NAME}') AS unplaced,
+        bool_or(act = 'skip' AND step = '{capture_payment.NAME}') AS uncaptured,
+        bool_or(act = 'skip' AND step = '{withdraw_placement.NAME}') AS unwithdrawn,
+        bool_or(act = 'skip' AND step = '{return_money.NAME}') AS unreturned
+    FROM ops_acts a JOIN uoop_orders o ON o.id = a.order_id
+    LEFT JOIN LATERAL (SELECT max(run_id) AS run_id FROM follow_ups f WHERE f.order_id = o.id) l ON true
+    WHERE a.run_id IS NOT NULL GROUP BY a.order_id
 """
 # A run that waits for a resume is due when its time is over, or, past the pivot and being undone, not at all.
 _FURTHER = "(starts_with(slot, 'zone:') OR starts_with(slot, 'channel:'))"  # beside the kitchen's
@@ -169,8 +182,9 @@ _ORDERS = f"""
         coalesce(u.wavering, false) AS wavering, coalesce(u.recalled_later, false) AS recalled_later,
         'terminated' IN (o.failure ->> 'code', r.failure ->> 'code') AS terminated,
         coalesce(a.terminated, false) AND 'terminated' = o.failure ->> 'code' AS by_operator,
-        coalesce(a.skipped, false) AS skipped, coalesce(a.unplaced, false) AS unplaced,
-        coalesce(a.uncaptured, false) AS uncaptured,
+        coalesce(a.given_up, false) AS given_up, coalesce(a.skipped, false) AS skipped,
+        coalesce(a.unplaced, false) AS unplaced, coalesce(a.uncaptured, false) AS uncaptured,
+        coalesce(a.unwithdrawn, false) AS unwithdrawn, coalesce(a.unreturned, false) AS unreturned,
         r.state = 'w' AND r.due_at > now() AND EXISTS (SELECT FROM pauses p
             WHERE starts_with(r.lane, 'paused:' || p.kind || ':')
             AND p.name = ANY(string_to_array(split_part(r.lane, ':', 3), ','))) AS held_back,
@@ -195,7 +209,7 @@ _ORDERS = f"""
     LEFT JOIN runs r ON r.id = o.run_id AND r.order_id = o.id
     LEFT JOIN audit_travelling t ON t.id = r.id
     LEFT JOIN audit_follow_ups u ON u.order_id = o.id
-    LEFT JOIN audit_acts a ON a.run_id = r.id
+    LEFT JOIN audit_acts a ON a.order_id = o.id
     LEFT JOIN audit_fleet f ON f.order_id = o.id
     LEFT JOIN audit_keys k ON k.order_id = o.id
     LEFT JOIN capacity_holds h ON h.run_id = o.run_id AND h.order_id = o.id

@@ -42,6 +42,10 @@ ACT = (
     "INSERT INTO ops_acts (tenant_id, run_id, order_id, act, step, who, why, before, after) SELECT 'default', run_id, "
     "id, '{act}', {step}, 'tests', 'because', '{{}}', '{{}}' FROM uoop_orders WHERE id = {order}"
 )
+ACT_ON = (
+    "INSERT INTO ops_acts (tenant_id, run_id, order_id, act, step, who, why, before, after) SELECT 'default', id, "
+    "order_id, '{act}', {step}, 'tests', 'because', '{{}}', '{{}}' FROM runs WHERE id = {run}"
+)
 PAUSE = (
     "INSERT INTO pauses (kind, name, tenant_id, who, why) VALUES ('step', 's', 'default', 'tests', 'because')"
 )
@@ -827,6 +831,71 @@ def test_a_step_that_an_operator_has_skipped_is_told_apart(world: World, step: s
 
     assert len(missed) == 1
     assert (found(report), told(report)) == (set(), {"operator-skipped": (order,)})
+
+
+@pytest.mark.parametrize(
+    ("step", "resource", "op", "violated"),
+    [
+        ("withdraw-placement", "placements", "undo", {"failed-nets-to-zero"}),
+        ("return-money", "refunds", "do", {"failed-nets-to-zero", "refund-agrees"}),
+    ],
+)
+def test_a_step_of_a_cancellation_that_an_operator_has_skipped_is_told_apart(
+    world: World, step: str, resource: str, op: str, violated: set[str]
+) -> None:
+    path = world.folder / "lines"
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    order = world.one(RECALLED)
+    _without(resource, op)(lines, order)
+    path.write_text("".join("\t".join(line) + "\n" for line in lines))
+    missed = found(world.audit(settled=True))
+    cancellation = f"(SELECT id FROM runs WHERE saga = 'cancel-confirmed-order' AND order_id = '{order}')"
+    world.spoil(
+        ACT_ON.format(act="skip", step=f"'{step}'", run=cancellation),
+        f"DELETE FROM refunds WHERE '{step}' = 'return-money' AND run_id = {cancellation}",
+    )
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert missed == violated
+    assert (found(report), told(report)) == (set(), {"operator-skipped": (order,)})
+
+
+def test_money_that_was_given_back_though_its_step_was_skipped_is_no_violation(world: World) -> None:
+    order = world.one(REFUNDED)
+    refund = f"(SELECT run_id FROM refunds WHERE order_id = '{order}')"
+    world.spoil(
+        ACT_ON.format(act="skip", step="'refund-payment'", run=refund),
+        f"DELETE FROM refunds WHERE order_id = '{order}'",
+    )
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert (found(report), told(report)) == (set(), {"operator-skipped": (order,)})
+
+
+def test_an_order_with_nobody_since_its_reroute_was_terminated_is_told_apart(world: World) -> None:
+    path = world.folder / "lines"
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    order = world.one(CONFIRMED)
+    _without("dispatches", "do")(lines, order)
+    path.write_text("".join("\t".join(line) + "\n" for line in lines))
+    reroute = f"(SELECT id FROM runs WHERE saga = 'reroute-order' AND order_id = '{order}')"
+    world.spoil(
+        f"UPDATE uoop_orders SET partner = NULL, follow_ups = 1 WHERE id = '{order}'",
+        "INSERT INTO runs (id, order_id, tenant_id, saga, version, state, generation, lane, due_at, not_after, "
+        "failure, updated_at) SELECT id + 1, order_id, tenant_id, 'reroute-order', 1, 'e', 1, lane, due_at, not_after, "
+        f"'{{\"code\":\"terminated\"}}', updated_at FROM runs WHERE order_id = '{order}'",
+        "INSERT INTO follow_ups (run_id, order_id, nth, asked) "
+        f"SELECT id, order_id, 1, '{{}}' FROM runs WHERE id = {reroute}",
+    )
+    missed = found(world.audit(settled=True))
+    world.spoil(ACT_ON.format(act="terminate", step="NULL", run=reroute))
+
+    report = world.audit(settled=True, strict_latency=True)
+
+    assert missed == {"confirmed-dispatched"}
+    assert (found(report), told(report)) == (set(), {"operator-terminated": (order,)})
 
 
 def test_an_order_that_waits_for_a_pause_to_end_is_told_apart(world: World) -> None:

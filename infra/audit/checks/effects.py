@@ -67,7 +67,7 @@ CHECKS = (
         name="confirmed-dispatched",
         promise="P3",
         says="every confirmed order is dispatched to the partner it names, or to nobody where the customer collects",
-        among=_CONFIRMED,
+        among=f"{_CONFIRMED} AND NOT given_up",
         wrong="dispatched - recalled + pooled <> CASE partner WHEN 'pickup' THEN 0 ELSE 1 END "
         "OR CASE partner WHEN 'own-fleet' THEN pooled <> 1 WHEN 'pickup' THEN false "
         "ELSE dispatched - recalled <> 1 OR (dispatched = 1 AND dispatched_to IS DISTINCT FROM partner) END",
@@ -96,9 +96,9 @@ CHECKS = (
         promise="P3",
         says="no effect of a failed or cancelled order stands",
         among="audit_orders WHERE known AND has_run AND settled AND undone_order AND NOT by_operator",
-        wrong="authorized - voided > CASE WHEN recalled_later THEN captured - refunded ELSE 0 END "
-        "OR voided > authorized OR taken_amount <> repaid_amount OR placed <> withdrawn OR dispatched <> recalled "
-        "OR pooled <> 0",
+        wrong="(NOT unreturned AND (taken_amount <> repaid_amount "
+        "OR authorized - voided > CASE WHEN recalled_later THEN captured - refunded ELSE 0 END)) "
+        "OR voided > authorized OR (NOT unwithdrawn AND placed <> withdrawn) OR dispatched <> recalled OR pooled <> 0",
         needs=Needs.EFFECTS,
     ),
     Check(

@@ -51,9 +51,9 @@ CHECKS = (
     Check(
         name="operator-terminated",
         promise="P4",
-        says="no operator has ended an order as it stood",
+        says="no operator has ended an order, or the latest run on it, as it stood",
         among=_WITH_RUN,
-        wrong="by_operator",
+        wrong="by_operator OR given_up",
         level=Level.TOLD,
     ),
     Check(
