@@ -146,12 +146,14 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         return _arrived(saga, cohort, member, done=done, touched=touched) if cohort.at_last_leg else None
 
     step, worst = _worst(bad)
+    unasked = cohort.stage == saga.pivot_stage and not touched >> saga.numbers[saga.pivot] & 1
     if worst.paused_lane:
-        return _held_back(saga, cohort, member, worst.paused_lane, done=done, touched=touched)
+        waiting = _held_back(saga, cohort, member, worst.paused_lane, done=done, touched=touched)
+        return replace(waiting, unasked=unasked)
     entrance = saga.entrances[cohort.stage]
     somewhere = entrance or (provider_lane(worst.provider) if worst.provider else None)
     if worst.verdict is Verdict.NOT_YET and worst.code != EXPIRED:
-        return _departure(
+        waiting = _departure(
             member,
             cohort,
             RunState.WAITING,
@@ -160,6 +162,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
             lane=somewhere or saga.lane,
             due_in_s=worst.due_in_s,
         )
+        return replace(waiting, unasked=unasked)
     retry, attempts = saga.steps[step].retry, member.attempts + 1
     failing_s = _failing_s(member, cohort.seen_at)
     refused = worst.verdict in FINAL or worst.code == EXPIRED

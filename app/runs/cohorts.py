@@ -382,11 +382,11 @@ def _depart(connection: Connection, cohort: Cohort, leaving: Sequence[Departure]
                 due_at = CASE WHEN d.due_at IS NOT NULL THEN d.due_at WHEN d.due_in_s > 0 THEN date_bin('250 ms',
                     now() + make_interval(secs => d.due_in_s) + interval '250 ms', 'epoch') ELSE now() END,
                 failure = coalesce(d.failure, r.failure), failing_since = d.failing_since, cohort_id = NULL,
-                updated_at = clock_timestamp()
+                gated = r.gated AND r.id <> ALL(CAST(:unasked AS bigint[])), updated_at = clock_timestamp()
             FROM json_to_recordset(CAST(:rows AS json)) AS d(id bigint, state "char", direction "char",
                 stage smallint, done integer, touched integer, undone integer, attempts smallint, lane text,
                 due_in_s double precision, due_at timestamptz, failure jsonb, failing_since timestamptz)
             WHERE r.id = d.id AND r.cohort_id = :cohort
         """),
-        {"rows": rows(values), "cohort": cohort.id},
+        {"rows": rows(values), "cohort": cohort.id, "unasked": ids(d.id for d in leaving if d.unasked)},
     )

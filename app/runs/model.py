@@ -177,7 +177,11 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Departure:
-    """How one run leaves its cohort. `due_at` goes before `due_in_s`, which counts from the commit."""
+    """
+    How one run leaves its cohort. `due_at` goes before `due_in_s`, which counts from the commit.
+
+    :param unasked: it has passed the pivot's gate, but nobody was called for it there: the gate is open again
+    """
 
     id: int
     state: RunState
@@ -192,6 +196,7 @@ class Departure:
     due_at: datetime | None = None
     failure: Mapping[str, Any] | None = None
     failing_since: datetime | None = None
+    unasked: bool = False
 
     @property
     def parked_for(self) -> tuple[str, str]:

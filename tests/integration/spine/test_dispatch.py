@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 from fake_providers import Mood
+from test_operations import do
 from world import RANKING, STAGES, STEPS, World
 
+from app.runs.allowed import Act, PastPivot
 from app.runs.cohorts import Claimed
 
 FIRST, SECOND, THIRD = RANKING
@@ -434,6 +436,27 @@ def test_who_would_be_sent_to_a_silent_partner_joins_those_who_wait_for_him_unas
     assert (lane, attempts, unasked) == (f"provider:{FIRST}", 0, [])
     assert world.statuses() == {waits: "CONFIRMED", late: "CONFIRMED"}
     assert calls_for(world, FIRST, late) == ["do"]  # nobody had asked before: there was nothing to be found
+
+
+@pytest.mark.parametrize("act", [Act.CANCEL, Act.COMPENSATE])
+def test_who_waits_for_a_silent_partner_unasked_can_be_called_back(world: World, act: Act) -> None:
+    one_waits_for(world, FIRST)
+    (late,) = world.accept()
+    world.walk(world.claim_one())
+
+    do(world, act, late)
+    world.settle()
+
+    assert world.statuses()[late] == ("CANCELLED" if act is Act.CANCEL else "FAILED")
+    assert calls_for(world, FIRST, late) == []
+    assert world.one("SELECT count(*) FROM runs WHERE order_id = :id", id=late) == 1
+
+
+def test_who_waits_for_a_silent_partner_that_may_have_the_order_cannot_be_called_back(world: World) -> None:
+    waits = one_waits_for(world, FIRST)
+
+    with pytest.raises(PastPivot):
+        do(world, Act.COMPENSATE, waits)
 
 
 def test_a_partner_asked_at_this_moment_by_those_who_waited_is_not_asked_beside_them(world: World) -> None:

@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 from fake_providers import FakeProvider, Mood
+from test_operations import do
 from together import all_at_once
 from world import FULFILL_ORDER, RANKING, World
 
 from app.optimization.model import OWN_FLEET
 from app.runs import pauses
+from app.runs.allowed import Act
 from app.runs.pauses import Kind, NotPaused
 from sagas.all import SAGAS
 from sagas.operations import Operations
@@ -183,6 +185,19 @@ def test_orders_wait_while_all_delivery_partners_are_paused_and_go_with_the_firs
     assert waited == [f"paused:partner:{','.join(sorted(RANKING))}"]
     assert confirmed_once(world, 2)
     assert world.rows("SELECT DISTINCT partner FROM uoop_orders") == [(RANKING[2],)]
+
+
+def test_what_waits_for_paused_delivery_partners_can_be_cancelled(world: World) -> None:
+    pause(world, Kind.PARTNER, *RANKING)
+    (order,) = world.accept()
+    walk_all(world)
+
+    do(world, Act.CANCEL, order)
+    walk_all(world)
+
+    assert world.statuses() == {order: "CANCELLED"}
+    assert nothing_stands(world)
+    assert world.one("SELECT count(*) FROM runs") == 1
 
 
 def test_a_partner_who_may_have_the_order_is_waited_for(world: World) -> None:
