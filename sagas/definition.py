@@ -14,6 +14,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Connection
 
 from app import errors
+from app.runs.cohorts import ParallelStage
 from app.runs.model import (
     FOLLOW_UP,
     FRONT,
@@ -168,6 +169,7 @@ class Step:
     :param time_limit_s: an execution that takes longer is interrupted, and 5 s later killed
     :param give_up_code: the code under which a run is parked when the step, past the pivot, or as a pivot that
         cannot be undone, is given up
+    :param in_doubt_code: the same, when it is given up in doubt; None is as `give_up_code`
     :param unskippable: why an operator may not leave it out; the pivot and steps that others use need not say
     """
 
@@ -186,6 +188,7 @@ class Step:
     emits: bool = False
     time_limit_s: float = 20.0
     give_up_code: str = "gave-up"
+    in_doubt_code: str | None = None
     unskippable: str | None = None
 
 
@@ -301,10 +304,20 @@ class Saga:
 
 
 class Registry:
-    """The sagas this process knows, by name and version; `concurrency` of the steps that have one, by step name."""
+    """
+    The sagas this process knows, by name and version.
+
+    `concurrency` of the steps that have one, by step name; `parallel`, the stages whose steps run side by side.
+    """
 
     def __init__(self, *sagas: Saga) -> None:
         self._sagas = {(saga.name, saga.version): saga for saga in sagas}
+        self.parallel = [
+            ParallelStage(saga.name, saga.version, stage, steps)
+            for saga in sagas
+            for stage, steps in enumerate(saga.forward)
+            if len(steps) > 1
+        ]
         self.concurrency: dict[str, int] = {}
         for saga in sagas:
             for step in saga.steps:

@@ -161,7 +161,7 @@ class Engine:
         """Send cohorts again whose carrier is gone, in a new epoch; end pauses that are over. Returns how many."""
         incarnation = self._carrier.incarnation()
         with self._ports.engine.begin() as connection:
-            adopted = cohorts.adopt_lost(connection, incarnation=incarnation)
+            adopted = cohorts.adopt_lost(connection, incarnation=incarnation, parallel=self._sagas.parallel)
             if pauses.lift(connection):
                 self._doorbell.ring(Bell.CLAIM)
         for lost in adopted:

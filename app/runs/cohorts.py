@@ -10,6 +10,7 @@ from app.database import ids, rows
 from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verdict
 
 MIN_QUEUE_WAIT_S = 30.0
+MIN_JOIN_WAIT_S = 3.0
 
 # The tenants that wait in a lane, by a loose scan of its index: one probe per tenant, whatever the backlog.
 WAITING_TENANTS = """
@@ -49,6 +50,16 @@ class Lost:
     leg: int
     size: int
     starts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelStage:
+    """A stage going forward, with the numbers of its several steps."""
+
+    saga: str
+    version: int
+    stage: int
+    steps: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,18 +250,21 @@ def size_lane(connection: Connection, name: str, *, slots: int) -> None:
     )
 
 
-def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
+def adopt_lost(
+    connection: Connection, *, incarnation: str, parallel: Sequence[ParallelStage] = ()
+) -> list[Lost]:
     """
     Cohorts whose carrier is surely or very probably gone, taken over in a new epoch.
 
     That is: a step whose lease ran out; or no step running and the broker's incarnation has changed since it
     was sent, or it has not been sent within a second, or nothing has moved for max(30 s, 10 times the usual wait).
+    A join whose branches are all finished is awaited for max(3 s, the same): to send it again costs little, and the
+    chord that should have sent it loses count when a branch dies between its result and its count.
     """
     result = connection.execute(
         text("""
             WITH usual AS (
-                SELECT greatest(:min_wait, 10 * coalesce(
-                    extract(epoch FROM max(e.started_at - c.created_at)), 0)) AS wait_s
+                SELECT 10 * coalesce(extract(epoch FROM max(e.started_at - c.created_at)), 0) AS wait_s
                 FROM slots s JOIN cohorts c ON c.id = s.cohort_id
                 JOIN executions e ON e.cohort_id = c.id AND e.epoch = 1 AND e.starts = 1 AND c.leg = 0
             ), lost AS (
@@ -259,11 +273,23 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
                     SELECT min(e.lease_until) AS lease_until FROM executions e
                     WHERE e.cohort_id = c.id AND e.finished_at IS NULL AND e.epoch = c.epoch
                 ) running ON true
+                LEFT JOIN LATERAL (
+                    SELECT greatest(max(e.finished_at), c.progressed_at) AS since
+                    FROM json_to_recordset(CAST(:parallel AS json))
+                        AS p(saga text, version smallint, stage smallint, steps smallint[])
+                    JOIN executions e ON e.cohort_id = c.id AND e.step = ANY(p.steps) AND e.finished_at IS NOT NULL
+                    WHERE c.direction = 'f'
+                    AND (p.saga, p.version, p.stage) = (c.saga, c.version, c.itinerary[c.leg + 1])
+                    GROUP BY p.steps HAVING count(*) = cardinality(p.steps)
+                ) branches_finished ON true
                 CROSS JOIN usual
                 WHERE CASE WHEN running.lease_until IS NOT NULL THEN running.lease_until < clock_timestamp()
                     ELSE c.incarnation IS DISTINCT FROM :incarnation
                         AND (c.incarnation IS NOT NULL OR c.progressed_at < clock_timestamp() - interval '1 s')
-                        OR c.progressed_at < clock_timestamp() - make_interval(secs => usual.wait_s) END
+                        OR c.progressed_at < clock_timestamp()
+                            - make_interval(secs => greatest(:min_wait, usual.wait_s))
+                        OR branches_finished.since < clock_timestamp()
+                            - make_interval(secs => greatest(:min_join_wait, usual.wait_s)) END
             )
             UPDATE cohorts c SET epoch = c.epoch + 1, progressed_at = clock_timestamp(), incarnation = NULL
             FROM lost WHERE c.id = lost.id AND c.epoch = lost.epoch AND c.ended_at IS NULL
@@ -272,7 +298,12 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
                 (SELECT coalesce(max(e.starts), 0) FROM executions e
                     WHERE e.cohort_id = c.id AND e.finished_at IS NULL) AS starts
         """),
-        {"incarnation": incarnation, "min_wait": MIN_QUEUE_WAIT_S},
+        {
+            "incarnation": incarnation,
+            "min_wait": MIN_QUEUE_WAIT_S,
+            "min_join_wait": MIN_JOIN_WAIT_S,
+            "parallel": rows(parallel),
+        },
     )
     return [
         Lost(

@@ -289,6 +289,33 @@ def test_a_message_lost_by_a_living_broker_is_sent_again_after_long_enough(world
     assert (early, world.engine.sweep()) == (0, 1)
 
 
+def test_a_join_that_was_never_sent_is_missed_within_seconds(world: World) -> None:
+    (order,) = world.accept()
+    claimed = world.claim_one()
+    run(world, claimed, "validate-order")
+    longer_ago(world, 20)
+    branches = []
+    for step in PARALLEL:
+        branches.append(world.engine.sweep())
+        run(world, claimed, step)
+    longer_ago(world, 2)
+    early = world.engine.sweep()
+    longer_ago(world, 2)
+    found, again = world.engine.sweep(), world.engine.sweep()
+
+    world.walk_sent()
+
+    assert (branches, early, found, again) == ([0, 0], 0, 1, 0)
+    assert world.statuses() == {order: "CONFIRMED"}
+    assert len(world.book.effects) == 4
+
+
+def longer_ago(world: World, seconds: float) -> None:
+    """Let time pass for whoever moves a cohort."""
+    for column, table in (("progressed_at", "cohorts"), ("finished_at", "executions")):
+        world.sql(f"UPDATE {table} SET {column} = {column} - make_interval(secs => :s)", s=seconds)
+
+
 def test_a_resent_cohort_is_not_sent_again_at_once(world: World) -> None:
     world.accept()
     world.engine.claim()
