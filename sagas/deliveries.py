@@ -10,10 +10,17 @@ from app.doorbell import Bell
 from app.providers.port import Answer, Resource
 from app.runs import dispatched
 from app.runs.dispatched import Dispatched
+from sagas.fulfill_order import FULFILL_ORDER
 from sagas.ports import Ports
+from sagas.refund_order import REFUND_ORDER
 from sagas.reroute_order import REROUTE_ORDER
+from sagas.scheduled_order import FULFILL_SCHEDULED_ORDER
 
-REROUTE_BY = RerouteBy(REROUTE_ORDER.name, REROUTE_ORDER.version)
+# once the order is promised, only the money is left to these
+_MONEY_ONLY = (FULFILL_ORDER, FULFILL_SCHEDULED_ORDER, REFUND_ORDER)
+REROUTE_BY = RerouteBy(
+    REROUTE_ORDER.name, REROUTE_ORDER.version, frozenset(saga.name for saga in _MONEY_ONLY)
+)
 PATIENCE_S = 2.0  # the one who asks has other things to do as well
 
 

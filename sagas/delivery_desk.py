@@ -15,7 +15,7 @@ from app.deliveries.queries import ReportGroup, ReportView
 from app.doorbell import Bell, Doorbell
 from app.orders.model import OrderNotFound, Status
 from app.runs import acts
-from app.runs.follow_ups import Begun, FollowUp
+from app.runs.follow_ups import Begun
 from sagas.deliveries import REROUTE_BY
 
 
@@ -118,7 +118,7 @@ class DeliveryDesk:
             status, _ = _lock(connection, tenant_id, order_id)
             if status not in BEFORE_PICKUP:
                 raise NotBeforePickup(detail=f"The order is {status}.")
-            wish = FollowUp(order_id=order_id, asked={"who": who, "why": why}, within=service.REROUTE_WITHIN)
+            wish = REROUTE_BY.of(order_id, who=who, why=why)
             (begun,) = service.begin_reroutes(connection, REROUTE_BY, [wish])
             if not isinstance(begun, Begun):
                 raise begun

@@ -31,6 +31,7 @@ REROUTE_ORDER = Saga.of(
             reads=dispatch_to_partner.READS,
             uses=dispatch_to_partner.USES,
             give_up_code=plan_again.NOBODY_LEFT,
+            in_doubt_code="partner-not-heard",
         ),
         Step(
             tell_rerouted.NAME,

@@ -202,7 +202,9 @@ def _gave_up(
     perhaps_for_good = cohort.stage > saga.bounded_stage and worst.verdict is not Verdict.REJECTED
     if past_pivot or worst.is_unforeseen or perhaps_for_good:
         if not worst.is_unforeseen:
-            failure["code"] = saga.steps[step].give_up_code
+            given_up = saga.steps[step]
+            in_doubt = given_up.in_doubt_code if worst.verdict is Verdict.IN_DOUBT else None
+            failure["code"] = in_doubt or given_up.give_up_code
         return _departure(member, cohort, RunState.PARKED, done=done, touched=touched, failure=failure)
     if touched & saga.compensable & ~member.undone:
         return Departure(

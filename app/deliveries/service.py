@@ -80,10 +80,20 @@ _WRITE = text("""
 
 @dataclass(frozen=True, slots=True)
 class RerouteBy:
-    """The saga that finds an order another partner."""
+    """
+    The saga that finds an order another partner.
+
+    :param beside: sagas of which a run that is parked, its order being promised, has nothing left to do with partners
+    """
 
     saga: str
     version: int
+    beside: frozenset[str]
+
+    def of(self, order_id: str, *, who: str, why: str) -> FollowUp:
+        """The wish for one order."""
+        asked = {"who": who, "why": why}
+        return FollowUp(order_id=order_id, asked=asked, within=REROUTE_WITHIN, beside=self.beside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,14 +276,7 @@ def _begin_reroutes(connection: Connection, by: RerouteBy, failed: Sequence[_Tak
     """Find those orders another partner; where another run has to end first, their reports wait."""
     if not failed:
         return 0
-    wanted = [
-        FollowUp(
-            order_id=each.order_id,
-            asked={"who": each.report.by, "why": each.report.what.lower()},
-            within=REROUTE_WITHIN,
-        )
-        for each in failed
-    ]
+    wanted = [by.of(each.order_id, who=each.report.by, why=each.report.what.lower()) for each in failed]
     answers = begin_reroutes(connection, by, wanted)
     for each, answer in zip(failed, answers, strict=True):
         if not isinstance(answer, Begun) and each.decision:

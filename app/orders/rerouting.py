@@ -1,12 +1,12 @@
 """An order on its way from one partner to another: marked, promised anew, or left where it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from app.database import rows
+from app.database import ids, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,30 @@ def promise(connection: Connection, reroutings: Sequence[Rerouting]) -> None:
     )
 
 
-def leave(connection: Connection, kept: Mapping[int, bool]) -> None:
-    """
-    End it without a new partner.
+def led_by(connection: Connection, run_ids: Iterable[int]) -> list[str]:
+    """The orders that these runs take from their partners."""
+    result = connection.execute(
+        text(
+            "SELECT o.id FROM runs r JOIN uoop_orders o ON o.id = r.order_id "
+            "WHERE r.id = ANY(CAST(:ids AS bigint[])) AND o.rerouting = r.id"
+        ),
+        {"ids": ids(run_ids)},
+    )
+    return list(result.scalars())
 
-    :param kept: by run id, whether the order stays with the partner that it had; else nobody has it
+
+def leave(connection: Connection, partners: Mapping[str, str | None]) -> None:
     """
+    End it without a new promise.
+
+    :param partners: by order id, who has the order, or may have it
+    """
+    # he who was not told of in a promise yet is none of those that are channels of their own: they answer at once
     connection.execute(
         text("""
-            UPDATE uoop_orders o SET rerouting = NULL, partner = CASE WHEN k.kept THEN o.partner END
-            FROM json_to_recordset(CAST(:rows AS json)) AS k(run_id bigint, kept boolean) JOIN runs r ON r.id = k.run_id
-            WHERE o.id = r.order_id AND o.rerouting = r.id
+            UPDATE uoop_orders o SET rerouting = NULL, partner = l.partner,
+                channel = CASE WHEN l.partner <> o.partner THEN 'partner' ELSE o.channel END
+            FROM json_to_recordset(CAST(:rows AS json)) AS l(order_id text, partner text) WHERE o.id = l.order_id
         """),
-        {"rows": rows([{"run_id": run_id, "kept": stays} for run_id, stays in kept.items()])},
+        {"rows": rows([{"order_id": order_id, "partner": name} for order_id, name in partners.items()])},
     )

@@ -1,7 +1,8 @@
 """
 What an order has standing elsewhere, by our books: who has its delivery, and the run whose keys all else bears.
 
-A step that dispatches tells `partner` in its outcome's detail; one that takes a dispatch back tells `recalled`.
+A step that dispatches tells `partner` in its outcome's detail; one that takes a dispatch back tells `recalled`. Who
+was asked and did not answer is told as `perhaps`: until he refuses or is recalled, he counts as having it.
 """
 
 from collections.abc import Sequence
@@ -49,16 +50,19 @@ class Fulfilment:
 
 
 def standing(connection: Connection, order_ids: Sequence[str]) -> dict[str, Dispatched]:
-    """The dispatch of each order that stands, by order id; those without one are missing."""
+    """The dispatch of each order that stands, or may, by order id; those without one are missing."""
     result = connection.execute(
         text("""
             SELECT o.id AS order_id, latest.partner, latest.run_id, latest.generation, o.eta
             FROM uoop_orders o CROSS JOIN LATERAL (
-                SELECT x.run_id, r.generation, x.detail ->> 'partner' AS partner
+                SELECT x.run_id, r.generation, coalesce(x.detail ->> 'partner', x.detail ->> 'perhaps') AS partner
                 FROM (SELECT o.run_id UNION ALL SELECT f.run_id FROM follow_ups f WHERE f.order_id = o.id) mine(id)
                 JOIN runs r ON r.id = mine.id JOIN outcomes x ON x.run_id = r.id
-                WHERE x.verdict = 'd' AND r.undone >> x.step & 1 = 0
-                AND (x.detail ->> 'partner' IS NOT NULL OR x.detail ->> 'recalled' IS NOT NULL)
+                WHERE r.undone >> x.step & 1 = 0 AND (
+                    x.verdict = 'd' AND (x.detail ->> 'partner' IS NOT NULL OR x.detail ->> 'recalled' IS NOT NULL)
+                    OR x.verdict = 'i' AND x.detail ->> 'perhaps' IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM outcomes y WHERE (y.run_id, y.step) = (x.run_id, x.step)
+                        AND y.cohort_id > x.cohort_id AND y.verdict IN ('r', 'n')))
                 ORDER BY x.run_id DESC, x.cohort_id DESC, x.step DESC LIMIT 1
             ) latest
             WHERE o.id = ANY(:ids) AND latest.partner IS NOT NULL

@@ -1,8 +1,9 @@
 """
-Further runs on an order: never two of them act on one order.
+Further runs on an order: never two of them act on the same of an order.
 
-One begins when the run before it has ended, or waits for that with its first step. Their effects have keys of
-their own: a run's generation is its place among the runs of its order.
+One begins when the run before it has ended, or waits for that with its first step; or while that is parked and what is
+left of it is of no matter here. Their effects have keys of their own: a run's generation is its place among the runs of
+its order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,12 +34,14 @@ class FollowUp:
     :param asked: what the saga is to do, and who wants it why; its steps read it
     :param within: how long it may take before it is given up
     :param waits: it may begin behind a run that is still under way, since its first step waits for that one's end
+    :param beside: sagas of which a parked run does not keep it from beginning
     """
 
     order_id: str
     asked: Mapping[str, Any]
     within: timedelta
     waits: bool = False
+    beside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def begin(
     chosen: dict[str, FollowUp] = {}
     for wish in wanted:
         present = found.get(wish.order_id)
-        if present and (wish.waits or present.state is RunState.ENDED):
+        if present and (wish.waits or _lets_begin(present, wish)):
             chosen.setdefault(wish.order_id, wish)
     begun = _insert(connection, saga, version, list(chosen.values())) if chosen else {}
     return [
@@ -201,6 +204,11 @@ def before(connection: Connection, run_ids: Sequence[int]) -> dict[int, Before]:
         {"ids": ids(run_ids), "ended": RunState.ENDED},
     )
     return {row.run_id: Before(under_way=row.under_way, status=Status(row.status)) for row in result}
+
+
+def _lets_begin(present: Present, wish: FollowUp) -> bool:
+    aside = present.state is RunState.PARKED and present.saga in wish.beside
+    return aside or present.state is RunState.ENDED
 
 
 def _insert(connection: Connection, saga: str, version: int, wishes: Sequence[FollowUp]) -> dict[str, int]:

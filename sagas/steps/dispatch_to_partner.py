@@ -256,7 +256,11 @@ def _read(asked: _Asked, answer: Answer, barred: Collection[str]) -> Outcome | N
         case port.Verdict.UNAVAILABLE if asked.sure or asked.partner in barred:
             return None
         case _:
-            return Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
+            return _in_doubt(asked)
+
+
+def _in_doubt(asked: _Asked) -> Outcome:
+    return Outcome(Verdict.IN_DOUBT, "in-doubt", detail={"perhaps": asked.partner}, provider=asked.partner)
 
 
 def _next_partners(
@@ -285,7 +289,7 @@ def _next_partners(
     for asked in going_on:
         told = recalled.get(asked.member.run_id, UNDONE)
         if told.verdict is not Verdict.UNDONE:
-            outcomes[asked.member.run_id] = Outcome(Verdict.IN_DOUBT, "in-doubt", provider=asked.partner)
+            outcomes[asked.member.run_id] = _in_doubt(asked)
         elif others := _in_turn(asked.partners[1:], passed_over):
             turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False, probing=False))
         elif probed := next((name for name in asked.partners[1:] if probes.get(name)), None):

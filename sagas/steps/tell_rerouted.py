@@ -10,10 +10,11 @@ from app.deliveries import service as deliveries
 from app.deliveries import watch
 from app.orders import rerouting
 from app.orders.rerouting import Rerouting
+from app.runs import dispatched
 from app.runs.model import DONE, Member, Outcomes
 from sagas.definition import Call, Result
 from sagas.ports import Ports
-from sagas.steps import dispatch_to_partner, plan_fulfilment, recall_dispatch
+from sagas.steps import dispatch_to_partner, plan_fulfilment
 
 NAME = "tell-rerouted"
 NO_COMPENSATION = "it stands after the pivot"
@@ -29,8 +30,12 @@ def tell(ports: Ports, _call: Call, members: Sequence[Member]) -> Result:
 
 
 def stays(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -> None:
-    """Leave the orders with their partner if he was not recalled; one who keeps his is a person's business."""
-    rerouting.leave(connection, {run_id: f["step"] == recall_dispatch.NAME for run_id, f in failures.items()})
+    """Leave the orders with who has them, or may; a partner who keeps his is a person's business."""
+    orders = rerouting.led_by(connection, failures)
+    standing = dispatched.standing(connection, orders)
+    rerouting.leave(
+        connection, {order: standing[order].partner if order in standing else None for order in orders}
+    )
     kept = [run_id for run_id, failure in failures.items() if failure["code"] == PARTNER_KEEPS]
     deliveries.note_kept(connection, kept)
 
@@ -47,11 +52,11 @@ def _record(
 
 
 def _rerouting(member: Member, now: datetime) -> Rerouting:
-    plan, dispatched = member.given[plan_fulfilment.NAME], member.given[dispatch_to_partner.NAME]
+    plan, dispatch = member.given[plan_fulfilment.NAME], member.given[dispatch_to_partner.NAME]
     return Rerouting(
         run_id=member.run_id,
         order_id=member.order_id,
-        channel=dispatched["channel"],
-        partner=dispatched["partner"],
+        channel=dispatch["channel"],
+        partner=dispatch["partner"],
         eta=now + timedelta(seconds=plan["eta_s"]),
     )

@@ -7,10 +7,9 @@ from world import RANKING, World
 
 from app.deliveries import service as deliveries
 from app.deliveries.model import Report, Reporter
-from app.deliveries.service import RerouteBy
 from app.routing import decisions, figures, standings
 from app.routing.choice import PassedOver, Weights
-from sagas.reroute_order import REROUTE_ORDER
+from sagas.deliveries import REROUTE_BY
 
 FIRST, SECOND, THIRD = RANKING
 
@@ -116,7 +115,7 @@ def deliver(world: World, *orders: str, reporter: Reporter, by: str) -> None:
                 for order in orders
             ],
         )
-        deliveries.apply(connection, RerouteBy(REROUTE_ORDER.name, REROUTE_ORDER.version))
+        deliveries.apply(connection, REROUTE_BY)
 
 
 def test_a_meal_that_the_customer_collects_is_nobodys_delivery(world: World) -> None:

@@ -293,6 +293,47 @@ def test_it_waits_for_a_run_that_has_not_ended(world: World) -> None:
     assert delivery(world) == ("CONFIRMED", SECOND, False)
 
 
+def test_a_capture_that_waits_for_a_person_does_not_keep_the_meal_from_another_partner(world: World) -> None:
+    (order,) = world.accept()
+    world.payment.behave(Mood.REFUSE, resource="captures")
+    world.settle()
+    assert world.rows("SELECT state, failure ->> 'code' FROM runs") == [("p", "money-owed")]
+
+    tell(world, order, "GIVEN_BACK")
+    world.settle()
+    world.payment.recover()
+    operate(world, Act.RETRY)
+    world.settle()
+
+    assert delivery(world) == ("CONFIRMED", SECOND, False)
+    assert standing(world) == [key(order, SECOND, 1)]
+    assert world.book.standing("captures") == [f"{order}:capture-payment:0"]
+
+
+def test_a_refund_that_waits_for_a_person_does_not_keep_the_meal_from_another_partner(world: World) -> None:
+    order = confirmed(world)
+    world.payment.behave(Mood.REFUSE, resource="refunds")
+    world.refund(order, "1.000")
+    assert world.rows("SELECT state FROM runs WHERE saga = 'refund-order'") == [("p",)]
+
+    told = desk(world).reroute("default", order, who="fatima", why="an accident")
+    world.settle()
+
+    assert delivery(world) == ("CONFIRMED", SECOND, False)
+    assert told.tracking_id == order
+
+
+def test_a_cancellation_that_waits_for_a_person_brings_no_other_partner(world: World) -> None:
+    order = confirmed(world)
+    world.kitchens.behave(Mood.REFUSE, op="undo")
+    world.follow_up(CANCEL_CONFIRMED_ORDER, order)
+    world.settle()
+
+    tell(world, order, "GIVEN_BACK")
+
+    assert fates(world) == [("WAITING", None)]
+
+
 def test_silence_of_a_partner_who_still_has_it_brings_the_next(world: World) -> None:
     order = confirmed(world)
     wait_past(world, 61)
@@ -457,6 +498,76 @@ def test_a_parked_reroute_can_be_given_up_and_the_order_cancelled(world: World) 
 
     assert given_up == ("CONFIRMED", None, False)
     assert world.statuses() == {order: "CANCELLED"}
+    assert standing(world) == []
+
+
+def left_in_doubt(world: World, mood: Mood) -> str:
+    """An order whose reroute was ended by an operator while its new partner did not answer."""
+    order = confirmed(world)
+    world.partners[SECOND].behave(mood)
+    for op in ("find", "undo"):
+        world.partners[SECOND].behave(Mood.SILENT, op=op)
+    tell(world, order, "GIVEN_BACK")
+    world.settle()
+    assert reroute_state(world) == ("p", "partner-not-heard")
+    operate(world, Act.TERMINATE)
+    world.partners[SECOND].recover()
+    return order
+
+
+EITHER_WAY = pytest.mark.parametrize("mood", [Mood.LOSE_ANSWER, Mood.SILENT], ids=lambda mood: mood.name)
+
+
+@EITHER_WAY
+def test_an_abandoned_order_is_with_who_may_have_it(world: World, mood: Mood) -> None:
+    order = left_in_doubt(world, mood)
+
+    tell(world, order, "PICKED_UP", by=SECOND)
+
+    assert delivery(world) == ("PICKED_UP", SECOND, False)
+
+
+@EITHER_WAY
+@pytest.mark.parametrize("recalling", ["reroute", "cancel"])
+def test_who_may_have_an_abandoned_order_is_recalled_by_whatever_comes_next(
+    world: World, mood: Mood, recalling: str
+) -> None:
+    order = left_in_doubt(world, mood)
+
+    if recalling == "cancel":
+        world.follow_up(CANCEL_CONFIRMED_ORDER, order)
+    else:
+        desk(world).reroute("default", order, who="fatima", why="he does not answer")
+    world.settle()
+
+    assert standing(world) == ([] if recalling == "cancel" else [key(order, THIRD, 2)])
+    assert world.book.most_dispatches() == 1
+    assert ("undo", key(order, SECOND, 1)) in world.partners[SECOND].calls
+
+
+def test_a_partner_who_turns_out_not_to_have_an_abandoned_order_is_replaced(world: World) -> None:
+    left_in_doubt(world, Mood.SILENT)
+    wait_past(world, 61)
+
+    watch(world)
+    world.settle()
+
+    assert delivery(world) == ("CONFIRMED", THIRD, False)
+    assert world.book.most_dispatches() == 1
+
+
+def test_who_was_recalled_after_all_does_not_have_an_abandoned_order(world: World) -> None:
+    order = confirmed(world)
+    world.partners[SECOND].behave(Mood.SILENT, times=1)
+    for partner in (SECOND, THIRD):
+        world.partners[partner].behave(Mood.REFUSE)
+    tell(world, order, "GIVEN_BACK")
+    world.settle()
+    assert reroute_state(world) == ("p", "no-available-partner")
+
+    operate(world, Act.TERMINATE)
+
+    assert delivery(world) == ("CONFIRMED", None, False)
     assert standing(world) == []
 
 

@@ -150,6 +150,19 @@ def test_what_stands_of_an_order_that_was_terminated_is_found(world: World) -> N
     assert compare(world) == [("theirs-not-ours", "benefit", f"{order}:authorize-payment:0")]
 
 
+def test_what_stands_of_a_reroute_that_was_terminated_in_doubt_is_found(world: World) -> None:
+    (order,) = fulfilled(world)
+    world.partners[SECOND].behave(Mood.LOSE_ANSWER)
+    for op in ("find", "undo"):
+        world.partners[SECOND].behave(Mood.SILENT, op=op)
+    (reroute,) = world.follow_up(REROUTE_ORDER, order)
+    world.settle()
+    do(world, Act.TERMINATE, str(reroute), confirm=True)
+    world.partners[SECOND].recover()
+
+    assert compare(world) == [("theirs-not-ours", SECOND, f"{order}:dispatch-to-partner:{SECOND}:1")]
+
+
 @pytest.mark.parametrize("key", ["nobody:capture-payment:0", "odd", "a:b:c:d:e"])
 def test_what_belongs_to_no_order_is_found_and_is_the_platforms_own(world: World, key: str) -> None:
     fulfilled(world)
