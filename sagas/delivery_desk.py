@@ -8,13 +8,13 @@ from uuid import uuid4
 from sqlalchemy import Connection, text
 from sqlalchemy import Engine as Database
 
-from app import database, errors
+from app import act_log, database, errors
+from app.act_log import Line
 from app.deliveries import queries, service
 from app.deliveries.model import BEFORE_PICKUP, Fate, Report, Reporter
 from app.deliveries.queries import ReportGroup, ReportView
 from app.doorbell import Bell, Doorbell
 from app.orders.model import OrderNotFound, Status
-from app.runs import acts
 from app.runs.follow_ups import Begun
 from sagas.deliveries import REROUTE_BY
 
@@ -122,7 +122,17 @@ class DeliveryDesk:
             (begun,) = service.begin_reroutes(connection, REROUTE_BY, [wish])
             if not isinstance(begun, Begun):
                 raise begun
-            acts.keep_begun(connection, begun.run_id, "reroute", who=who, why=why, before={"status": status})
+            line = Line(
+                tenant_id=tenant_id,
+                run_id=begun.run_id,
+                order_id=order_id,
+                act="reroute",
+                who=who,
+                why=why,
+                before={"status": status},
+                after={"run_id": str(begun.run_id), "saga": REROUTE_BY.saga},
+            )
+            act_log.write(connection, [line])
         self._doorbell.ring(Bell.CLAIM)
         return Rerouted(tracking_id=order_id, run_id=str(begun.run_id))
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from app import errors
+from app import act_log, errors
+from app.act_log import Line
 from app.capacity.model import NO_LIMIT, WINDOW_S, Slot, SlotKind, window_start, windows
 from app.database import rows
 from app.orders.document import Moment
@@ -189,7 +190,8 @@ def put(
     )
     if not changed.rowcount:
         raise NotLimited(detail=f"No limit is set for {wanted.kind} {wanted.name} then.")
-    _log(connection, tenant_id, wanted, who=who, why=why)
+    act = "unlimit" if wanted.capacity is None else "limit"
+    act_log.write(connection, [Line(tenant_id=tenant_id, act=act, who=who, why=why, after=wanted)])
 
 
 def past_acts(connection: Connection, tenant_id: str) -> list[LimitAct]:
@@ -224,19 +226,3 @@ def _begins(wanted: Wanted, now: datetime) -> list[str]:
     if not since < until <= since + SET_AT_MOST:
         raise OddWindows(detail="The time must not be past or empty, nor longer than two weeks.")
     return [datetime.fromtimestamp(begin, UTC).isoformat() for begin in windows(since, until)]
-
-
-def _log(connection: Connection, tenant_id: str, wanted: Wanted, *, who: str, why: str) -> None:
-    connection.execute(
-        text(
-            "INSERT INTO ops_acts (tenant_id, act, who, why, before, after) "
-            "VALUES (:tenant, :act, :who, :why, 'null', CAST(:after AS jsonb))"
-        ),
-        {
-            "tenant": tenant_id,
-            "act": "unlimit" if wanted.capacity is None else "limit",
-            "who": who,
-            "why": why,
-            "after": rows(wanted),
-        },
-    )

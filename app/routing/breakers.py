@@ -17,8 +17,8 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app import errors
-from app.database import rows
+from app import act_log, errors
+from app.act_log import Line
 from app.orders.document import Moment
 from app.routing import breaker as moves
 from app.routing.breaker import PROBE_LASTS, Breaker, BreakerState
@@ -164,7 +164,7 @@ def force(
         {"partner": partner, "state": state, "for_s": for_s, "who": who, "why": why},
     )
     told = {"partner": partner, "forced": state, "for_s": for_s}
-    _log(connection, f"force-{state}", tenant_id, who, why, after=told)
+    act_log.write(connection, [Line(tenant_id=tenant_id, act=f"force-{state}", who=who, why=why, after=told)])
 
 
 def release(connection: Connection, partner: str, *, tenant_id: str, who: str, why: str) -> None:
@@ -182,7 +182,10 @@ def release(connection: Connection, partner: str, *, tenant_id: str, who: str, w
     )
     if not released.rowcount:
         raise NotForced(detail=f"The breaker of {partner} is not held by hand.")
-    _log(connection, "release", tenant_id, who, why, after={"partner": partner})
+    act_log.write(
+        connection,
+        [Line(tenant_id=tenant_id, act="release", who=who, why=why, after={"partner": partner})],
+    )
 
 
 def views(connection: Connection, partners: Collection[str]) -> list[BreakerView]:
@@ -255,16 +258,4 @@ def _view(row: Any) -> BreakerView:
         forced_until=row.forced_until if held else None,
         who=row.who if held else None,
         why=row.why if held else None,
-    )
-
-
-def _log(
-    connection: Connection, act: str, tenant_id: str, who: str, why: str, *, after: Mapping[str, object]
-) -> None:
-    connection.execute(
-        text(
-            "INSERT INTO ops_acts (tenant_id, act, who, why, before, after) "
-            "VALUES (:tenant, :act, :who, :why, 'null', CAST(:after AS jsonb))"
-        ),
-        {"tenant": tenant_id, "act": act, "who": who, "why": why, "after": rows(after)},
     )

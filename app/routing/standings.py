@@ -10,6 +10,8 @@ import msgspec
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app import act_log
+from app.act_log import Line
 from app.database import rows
 from app.routing import figures
 from app.routing.choice import USUAL, Weights
@@ -61,13 +63,8 @@ def weigh(connection: Connection, tenant_id: str, wanted: Weights, *, who: str, 
         text("UPDATE tenants SET routing_weights = CAST(:weights AS jsonb) WHERE id = :id"),
         {"id": tenant_id, "weights": rows(wanted)},
     )
-    connection.execute(
-        text(
-            "INSERT INTO ops_acts (tenant_id, act, who, why, before, after) VALUES (:tenant, 'routing-weights', "
-            ":who, :why, CAST(:before AS jsonb), CAST(:after AS jsonb))"
-        ),
-        {"tenant": tenant_id, "who": who, "why": why, "before": rows(before), "after": rows(wanted)},
-    )
+    line = Line(tenant_id=tenant_id, act="routing-weights", who=who, why=why, before=before, after=wanted)
+    act_log.write(connection, [line])
 
 
 def _all_weights(connection: Connection) -> dict[str, Weights]:

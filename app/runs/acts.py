@@ -1,12 +1,13 @@
 """Operators' acts on runs: the run locked, changed and written into the log of acts, in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from app import errors
+from app import act_log, errors
+from app.act_log import Line
 from app.database import ids, rows
 from app.orders.model import Status
 from app.runs import cohorts
@@ -85,28 +86,22 @@ def keep(connection: Connection, done: Sequence[Done], *, who: str, why: str) ->
 
 def log(connection: Connection, done: Sequence[Done], *, who: str, why: str) -> None:
     """Write that it was done, of the runs as they are afterwards."""
-    connection.execute(
-        text("""
-            INSERT INTO ops_acts (tenant_id, run_id, order_id, act, step, who, why, before, after)
-            SELECT tenant_id, run_id, order_id, act, step, :who, :why, before, after
-            FROM json_to_recordset(CAST(:rows AS json)) AS d(tenant_id text, run_id bigint, order_id text,
-                act text, step text, before jsonb, after jsonb)
-        """),
-        {"rows": rows([_logged(one) for one in done]), "who": who, "why": why},
-    )
-
-
-def keep_begun(
-    connection: Connection, run_id: int, act: str, *, who: str, why: str, before: Mapping[str, Any]
-) -> None:
-    """Write that an operator has begun a follow-up run; `before` tells how its order stood."""
-    connection.execute(
-        text("""
-            INSERT INTO ops_acts (tenant_id, run_id, order_id, act, who, why, before, after)
-            SELECT tenant_id, id, order_id, :act, :who, :why, CAST(:before AS jsonb),
-                jsonb_build_object('run_id', id::text, 'saga', saga) FROM runs WHERE id = :id
-        """),
-        {"id": run_id, "act": act, "who": who, "why": why, "before": rows(before)},
+    act_log.write(
+        connection,
+        [
+            Line(
+                tenant_id=one.before.tenant_id,
+                run_id=one.after.run_id,
+                order_id=one.before.order_id,
+                act=one.act,
+                step=one.step,
+                who=who,
+                why=why,
+                before=told(one.before),
+                after=told(one.after),
+            )
+            for one in done
+        ],
     )
 
 
@@ -146,15 +141,3 @@ def _written(run: Subject) -> dict[str, Any]:
         "cancel_requested",
     )
     return {"id": run.run_id, **{name: getattr(run, name) for name in names}}
-
-
-def _logged(one: Done) -> dict[str, Any]:
-    return {
-        "tenant_id": one.before.tenant_id,
-        "run_id": one.after.run_id,
-        "order_id": one.before.order_id,
-        "act": one.act,
-        "step": one.step,
-        "before": told(one.before),
-        "after": told(one.after),
-    }

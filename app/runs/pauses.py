@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
-from app import errors
-from app.database import rows
+from app import act_log, errors
+from app.act_log import Line
 from app.orders.document import Moment
 
 ACTIVE = "(until IS NULL OR until > clock_timestamp())"
@@ -76,7 +76,8 @@ def pause(
         """),
         {"kind": kind, "name": name, "for_s": for_s, "tenant": tenant_id, "who": who, "why": why},
     )
-    _log(connection, "pause", kind, name, tenant_id=tenant_id, who=who, why=why, for_s=for_s)
+    told = {"kind": kind, "name": name, "for_s": for_s}
+    act_log.write(connection, [Line(tenant_id=tenant_id, act="pause", who=who, why=why, after=told)])
 
 
 def resume(connection: Connection, kind: Kind, name: str, *, tenant_id: str, who: str, why: str) -> None:
@@ -90,7 +91,8 @@ def resume(connection: Connection, kind: Kind, name: str, *, tenant_id: str, who
     )
     if not ended.rowcount:
         raise NotPaused(detail=f"{kind} {name} is not paused.")
-    _log(connection, "resume", kind, name, tenant_id=tenant_id, who=who, why=why, for_s=None)
+    told = {"kind": kind, "name": name}
+    act_log.write(connection, [Line(tenant_id=tenant_id, act="resume", who=who, why=why, before=told)])
     lift(connection)
 
 
@@ -100,13 +102,17 @@ def lift(connection: Connection) -> int:
 
     :return: how many runs; at most 20,000 at once, the rest is found the next time
     """
-    connection.execute(
-        text("""
-            WITH over AS (DELETE FROM pauses WHERE until <= clock_timestamp() RETURNING *)
-            INSERT INTO ops_acts (tenant_id, act, who, why, before, after)
-            SELECT tenant_id, 'resume', 'uoop', 'its time was over', to_jsonb(over), 'null' FROM over
-        """)
-    )
+    over = connection.execute(
+        text(
+            "DELETE FROM pauses WHERE until <= clock_timestamp() RETURNING tenant_id, to_jsonb(pauses) AS told"
+        )
+    ).all()
+    if over:
+        why = "its time was over"
+        act_log.write(
+            connection,
+            [Line(tenant_id=r.tenant_id, act="resume", who="uoop", why=why, before=r.told) for r in over],
+        )
     lifted = connection.execute(
         text(f"""
             WITH free AS (
@@ -156,31 +162,3 @@ def past_acts(connection: Connection) -> list[PauseAct]:
         {"most": ACTS_TOLD},
     )
     return [PauseAct(**{**row._mapping, "kind": Kind(row.kind)}) for row in result]
-
-
-def _log(
-    connection: Connection,
-    act: str,
-    kind: Kind,
-    name: str,
-    *,
-    tenant_id: str,
-    who: str,
-    why: str,
-    for_s: float | None,
-) -> None:
-    told, nothing = rows({"kind": kind, "name": name, "for_s": for_s}), "null"
-    connection.execute(
-        text(
-            "INSERT INTO ops_acts (tenant_id, act, who, why, before, after) VALUES (:tenant, :act, :who, :why, "
-            "CAST(:before AS jsonb), CAST(:after AS jsonb))"
-        ),
-        {
-            "tenant": tenant_id,
-            "act": act,
-            "who": who,
-            "why": why,
-            "before": nothing if act == "pause" else told,
-            "after": told if act == "pause" else nothing,
-        },
-    )
