@@ -7,6 +7,7 @@ from flask_smorest import Blueprint
 
 from web import problems
 from web.description import examples
+from web.problem_kinds import KINDS, Kind
 from web.queries import ListQuery, SubmitQuery
 
 REF = "#/components/schemas/{name}"
@@ -98,11 +99,11 @@ def answer(description: str, schema: str, example: object, fields: list[str]) ->
 
 def problems_of(*codes: str) -> dict[str, Any]:
     """Describe the problems of a route, those of one status together."""
-    kinds = [problems.KINDS[code] for code in codes]
+    kinds = [KINDS[code] for code in codes]
     return {str(status): _of_status(status, kinds) for status in sorted({kind.status for kind in kinds})}
 
 
-def _of_status(status: int, kinds: list[problems.Kind]) -> dict[str, Any]:
+def _of_status(status: int, kinds: list[Kind]) -> dict[str, Any]:
     here = [kind for kind in kinds if kind.status == status]
     shown = {kind.code: {"summary": kind.title, "value": _problem(kind)} for kind in here}
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}, "examples": shown}}
@@ -113,7 +114,7 @@ def _of_status(status: int, kinds: list[problems.Kind]) -> dict[str, Any]:
     }
 
 
-def _problem(kind: problems.Kind) -> dict[str, Any]:
+def _problem(kind: Kind) -> dict[str, Any]:
     return {
         "type": kind.type,
         "title": kind.title,

@@ -9,7 +9,7 @@ from flask_smorest import Api
 from werkzeug.exceptions import NotFound
 
 from web.description import specification
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 OPENAPI = "/openapi.json"
 _OWN = frozenset({"docs.js", "page.css"})

@@ -7,7 +7,7 @@ The pages of docs/problems, one for each kind of problem, written from the catal
 import sys
 from pathlib import Path
 
-from web.problems import KINDS, Kind
+from web.problem_kinds import KINDS, Kind
 
 
 def pages() -> dict[str, str]:

@@ -9,7 +9,7 @@ from fake_platform import OPERATOR, TOKEN
 from app.capacity.limits import NotLimited, OddWindows, Wanted
 from app.capacity.model import SlotKind
 from web.description import capacity as examples
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 LIMITS, USAGE, FORECAST = "/v1/ops/capacity/limits", "/v1/ops/capacity", "/v1/ops/forecast"
 READS = [USAGE, LIMITS, FORECAST, f"{USAGE}/picture", f"{FORECAST}/picture"]

@@ -9,7 +9,7 @@ from app.routing.choice import Weights
 from sagas.channel_desk import BreakerSwitch
 from sagas.pause_desk import UnknownName
 from web.description.channels import CHANNELS_EXAMPLE
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 URL = "/v1/ops/channels"
 FORCE = {"reason": "because", "state": "closed", "for_s": 60}

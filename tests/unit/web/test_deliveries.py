@@ -9,7 +9,7 @@ from app.orders.model import OrderNotFound, Status
 from app.runs.follow_ups import RunUnderWay
 from sagas.delivery_desk import MoveNotAllowed, NotBeforePickup
 from web.description import delivery_examples as examples
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 REPORTS = "/v1/ops/reports"
 ORDER = f"/v1/ops/orders/{ORDER_ID}"

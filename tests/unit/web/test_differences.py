@@ -7,7 +7,7 @@ from app.settlement.differences import DifferenceNotFound, DifferenceResolved, N
 from app.settlement.model import DifferenceKind
 from app.settlement.views import DifferenceFilter, Remedy, State
 from web.description import difference_examples as examples
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 URL = "/v1/ops/differences"
 

@@ -6,7 +6,7 @@ from fake_platform import ADMINISTRATOR, OPERATOR, TOKEN
 from app.runs.pauses import Kind, NotPaused
 from sagas.pause_desk import Switch, UnknownName
 from web.description.pauses import PAUSED_EXAMPLE
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 URL = "/v1/ops/pauses"
 ACTS = ("pause", "resume")

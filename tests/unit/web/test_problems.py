@@ -13,7 +13,7 @@ from app import errors
 from app.orders.model import ExternalIdTaken, KeyReused
 from web.app import create_app
 from web.description import examples
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 from web.submissions import BODY_LIMIT_BYTES
 
 GOOD = json.dumps(examples.ORDER)

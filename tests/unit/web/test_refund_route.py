@@ -12,7 +12,7 @@ from app.runs.follow_ups import RunUnderWay
 from sagas import wishes
 from sagas.wishes import RefundWish
 from web.description import run_examples as examples
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 URL = f"/v1/ops/orders/{ORDER_ID}/refund"
 HEADERS = {"Authorization": f"Bearer {OPERATOR}", "Idempotency-Key": "k"}

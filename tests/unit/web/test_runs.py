@@ -11,7 +11,7 @@ from app.runs.views import RunFilter, State
 from sagas import operations
 from sagas.operations import Instruction
 from web.description import run_examples as examples
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 URL = "/v1/ops/runs"
 REFUSALS = [

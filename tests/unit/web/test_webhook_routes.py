@@ -8,7 +8,7 @@ from app.webhooks.desk import WebhooksBusy
 from app.webhooks.keyring import SecretUnreadable
 from app.webhooks.model import Changes, Replay, TooManyWebhooks, WebhookNotFound
 from web.description import webhooks as examples
-from web.problems import KINDS
+from web.problem_kinds import KINDS
 
 URL = "/v1/webhooks"
 ONE = f"{URL}/w-1"
