@@ -48,4 +48,10 @@ class RerouteOrder(Act, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Why the order shall have another partner."""
 
 
-SCHEMAS = (SettleReports, MarkOrder, RerouteOrder)
+class RefuseOrder(Act, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which courier of the own fleet will not bring the order."""
+
+    courier: Name
+
+
+SCHEMAS = (SettleReports, MarkOrder, RerouteOrder, RefuseOrder)

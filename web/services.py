@@ -31,7 +31,7 @@ from app.settlement.views import (
 from app.webhooks.desk import Tested, WebhookWithSecret
 from app.webhooks.model import Changes, DeliveryPage, Replay, Replayed, Webhook
 from sagas.channel_desk import BreakerSwitch, Channels
-from sagas.delivery_desk import Marked, Rerouted, Settled
+from sagas.delivery_desk import Marked, Refused, Rerouted, Settled
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
 from sagas.wishes import Refunding, RefundWish
@@ -186,6 +186,8 @@ class DeliveryDesk(Protocol):
     def mark(self, tenant_id: str, order_id: str, status: Status, *, who: str, why: str) -> Marked: ...
 
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted: ...
+
+    def refuse(self, tenant_id: str, order_id: str, courier: str, *, who: str, why: str) -> Refused: ...
 
 
 class CapacityDesk(Protocol):

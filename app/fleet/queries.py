@@ -12,18 +12,24 @@ def with_room(connection: Connection, tenants: Sequence[str]) -> list[Courier]:
     # summed up instead of joined: of a pool that has just filled the planner knows nothing, and would join in a loop
     result = connection.execute(
         text("""
-            SELECT id, tenant_id, max(lat) AS lat, max(lng) AS lng, sum(room) AS free FROM (
-                SELECT id, tenant_id, lat, lng, max_orders AS room FROM couriers
+            SELECT id, tenant_id, max(lat) AS lat, max(lng) AS lng, sum(room) AS free, max(has) AS has FROM (
+                SELECT id, tenant_id, lat, lng, max_orders AS room, has FROM couriers
                 WHERE tenant_id = ANY(:tenants) AND coalesce(on_from, '-infinity') <= now()
                     AND coalesce(on_until, 'infinity') > now()
                 UNION ALL
-                SELECT courier_id, tenant_id, NULL, NULL, -1 FROM fleet_pool
+                SELECT courier_id, tenant_id, NULL, NULL, -1, NULL FROM fleet_pool
                 WHERE tenant_id = ANY(:tenants) AND state = 'pooled' AND busy_until > now()
             ) rooms GROUP BY tenant_id, id HAVING sum(room) > 0
         """),
         {"tenants": list(tenants)},
     )
     return [
-        Courier(id=row.id, tenant_id=row.tenant_id, at=Point(row.lat, row.lng), free=row.free)
+        Courier(
+            id=row.id,
+            tenant_id=row.tenant_id,
+            at=Point(row.lat, row.lng),
+            free=row.free,
+            has=frozenset(row.has or ()),
+        )
         for row in result
     ]

@@ -72,12 +72,14 @@ def _fleet_options(problem: Problem) -> list[list[_Option]]:
             continue
         ride = metres(job.pickup, job.dropoff)
         distances = _distances(positions[job.tenant_id], job.pickup)
+        couriers = by_tenant[job.tenant_id]
+        if job.needs:
+            distances[[not job.needs <= courier.has for courier in couriers]] = np.inf
         for j in np.argsort(distances)[:NEAREST]:
-            options[i].append(
-                _fleet_option(
-                    by_tenant[job.tenant_id][j], float(distances[j]), ride, job, problem.minute_cost
+            if np.isfinite(distances[j]):
+                options[i].append(
+                    _fleet_option(couriers[j], float(distances[j]), ride, job, problem.minute_cost)
                 )
-            )
     return options
 
 
@@ -146,11 +148,14 @@ def _solve(problem: Problem, options: list[list[_Option]]) -> list[_Option] | No
 
 
 def _assignment(job: Job, pick: _Option, options: list[_Option]) -> Assignment:
+    """A courier of ours who was better given to somebody else is the last resort, when all partners refuse."""
     others = sorted((o for o in options if o.channel != pick.channel and not o.courier), key=lambda o: o.cost)
+    ours = [o for o in options if o.courier and not pick.courier]
+    last = min(ours, key=lambda o: o.cost, default=pick)
     return Assignment(
         run_id=job.run_id,
-        ranking=(pick.channel, *(option.channel for option in others)),
-        courier=pick.courier,
+        ranking=(pick.channel, *(o.channel for o in others), *((OWN_FLEET,) if ours else ())),
+        courier=last.courier,
         eta_s=round(pick.eta_s, 1),
         cost=round(pick.cost, 3),
         offers=_offers(pick, options),

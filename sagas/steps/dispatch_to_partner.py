@@ -346,7 +346,8 @@ def _request(asked: _Asked, places: Mapping[tuple[str, str], Restaurant]) -> Req
             "restaurant": given["restaurant_id"],
             "pickup": {"lat": place.lat, "lng": place.lng} if place else None,
             "dropoff": {"lat": dropoff["lat"], "lng": dropoff["lng"]},
-            "courier": plan.get("courier"),
+            "courier": plan.get("courier") if asked.partner == plan_fulfilment.OWN_FLEET else None,
             "eta_s": plan["eta_s"],
+            **({"needs": dropoff["needs"]} if "needs" in dropoff else {}),
         },
     )

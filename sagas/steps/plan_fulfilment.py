@@ -116,6 +116,7 @@ def _job(member: Member, place: Restaurant | None, without: Collection[str]) -> 
         prep_s=prep * 60,
         wish=None if wish in without else wish,
         without=frozenset(without),
+        needs=frozenset(dropoff.get("needs", ())),
     )
 
 

@@ -49,3 +49,5 @@ MARK: dict[str, Any] = {
 MARKED: dict[str, Any] = {"tracking_id": TRACKING_ID, "before": "PICKED_UP", "status": "DELIVERED"}
 REROUTE: dict[str, Any] = {"reason": "The courier has had an accident.", "operator": "ali"}
 REROUTED: dict[str, Any] = {"tracking_id": TRACKING_ID, "run_id": "3714096215048890021"}
+REFUSE: dict[str, Any] = {"courier": "rider-7", "reason": "His bicycle has a flat tyre.", "operator": "ali"}
+REFUSED: dict[str, Any] = {"tracking_id": TRACKING_ID, "courier": "rider-7"}

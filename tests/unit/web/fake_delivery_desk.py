@@ -7,7 +7,7 @@ import msgspec
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Status
-from sagas.delivery_desk import Marked, Rerouted, Settled
+from sagas.delivery_desk import Marked, Refused, Rerouted, Settled
 from web.description import delivery_examples as examples
 
 
@@ -39,6 +39,10 @@ class DeliveryDesk:
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted:
         self._note(tenant_id, order_id, who, why)
         return msgspec.convert(examples.REROUTED, Rerouted)
+
+    def refuse(self, tenant_id: str, order_id: str, courier: str, *, who: str, why: str) -> Refused:
+        self._note(tenant_id, order_id, courier, who, why)
+        return msgspec.convert(examples.REFUSED, Refused)
 
     def _note(self, *asked: object) -> None:
         self.asked.append(asked)

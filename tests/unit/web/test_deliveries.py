@@ -56,6 +56,14 @@ def test_an_order_is_given_to_another_partner(client, platform, operator):
     assert platform.delivery_desk.asked == [("t1", ORDER_ID, "eeeeeeee", "because")]
 
 
+def test_a_courier_refuses_an_order(client, platform, operator):
+    answer = client.post(f"{ORDER}/refusals", headers=operator, json=examples.REFUSE)
+
+    assert answer.json == examples.REFUSED
+    why = examples.REFUSE["reason"]
+    assert platform.delivery_desk.asked == [("t1", ORDER_ID, "rider-7", "eeeeeeee/ali", why)]
+
+
 @pytest.mark.parametrize("refusal", [OrderNotFound, MoveNotAllowed, NotBeforePickup, RunUnderWay])
 def test_the_desks_refusal_is_told_by_its_own_kind(client, platform, operator, refusal):
     platform.delivery_desk.fails = refusal(detail="why")
@@ -71,6 +79,7 @@ def test_the_desks_refusal_is_told_by_its_own_kind(client, platform, operator, r
         (f"{ORDER}/reports", {"status": "CONFIRMED", "reason": "because"}),
         (f"{ORDER}/reports", {"status": "DELIVERED"}),
         (f"{ORDER}/reroute", {}),
+        (f"{ORDER}/refusals", {"reason": "because"}),
         (f"{REPORTS}/settle", {"act": "dismiss", "report_ids": [], "reason": "because"}),
         (f"{REPORTS}/settle", {"act": "dismiss", "report_ids": ["x"], "reason": "because"}),
         (f"{REPORTS}/settle", {"act": "explode", "report_ids": ["1"], "reason": "because"}),
@@ -91,6 +100,7 @@ def test_an_instruction_is_complete_or_refused(client, platform, operator, path,
         ("POST", f"{REPORTS}/settle"),
         ("POST", f"{ORDER}/reports"),
         ("POST", f"{ORDER}/reroute"),
+        ("POST", f"{ORDER}/refusals"),
     ],
 )
 def test_only_operators_get_in(client, platform, method, path):
