@@ -14,6 +14,9 @@ from app.deliveries.model import BEFORE_PICKUP, Fate, Report, Reporter
 from app.deliveries.queries import ReportGroup, ReportView
 from app.doorbell import Bell, Doorbell
 from app.fleet import pool
+from app.fleet import queries as fleet
+from app.fleet import service as crew
+from app.fleet.service import CourierEntry
 from app.orders.model import OrderNotFound, Status
 from app.runs import acts
 from app.runs.follow_ups import Begun, FollowUp
@@ -140,6 +143,16 @@ class DeliveryDesk:
             acts.keep_begun(connection, begun.run_id, "reroute", who=who, why=why, before={"status": status})
         self._doorbell.ring(Bell.CLAIM)
         return Rerouted(tracking_id=order_id, run_id=str(begun.run_id))
+
+    def couriers(self, tenant_id: str) -> list[CourierEntry]:
+        """The tenant's own fleet, by name."""
+        return database.read(self._db, lambda c: fleet.known(c, tenant_id))
+
+    def register(self, tenant_id: str, entries: Sequence[CourierEntry]) -> list[CourierEntry]:
+        """Add couriers, or bring them to what is said now; all as they are then."""
+        with self._db.begin() as connection:
+            crew.register(connection, tenant_id, entries)
+            return fleet.known(connection, tenant_id)
 
     def refuse(self, tenant_id: str, order_id: str, courier: str, *, who: str, why: str) -> Refused:
         """

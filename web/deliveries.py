@@ -9,7 +9,15 @@ from app.orders.model import Status
 from sagas.delivery_desk import Marked, Refused, Rerouted, Settled
 from web import authentication, instructions, queries, representations
 from web.authentication import OPS
-from web.delivery_instructions import MarkOrder, RefuseOrder, ReportQuery, RerouteOrder, SettleReports
+from web.delivery_instructions import (
+    Courier,
+    Couriers,
+    MarkOrder,
+    RefuseOrder,
+    ReportQuery,
+    RerouteOrder,
+    SettleReports,
+)
 from web.description import deliveries as described
 from web.services import Services
 
@@ -93,5 +101,18 @@ def blueprint(services: Services) -> Blueprint:
             caller.tenant_id, order_id, wanted.courier, who=wanted.who(caller), why=wanted.reason
         )
         return representations.json(told)
+
+    @deliveries.route("/couriers", methods=["GET"])
+    @described.COURIERS
+    def couriers() -> Response:
+        caller = authentication.caller(services, OPS)
+        return representations.json(Couriers([Courier.of(each) for each in desk.couriers(caller.tenant_id)]))
+
+    @deliveries.route("/couriers", methods=["POST"])
+    @described.REGISTER
+    def register() -> Response:
+        caller = authentication.caller(services, OPS)
+        known = desk.register(caller.tenant_id, instructions.read(Couriers).entries())
+        return representations.json(Couriers([Courier.of(each) for each in known]))
 
     return deliveries

@@ -14,6 +14,7 @@ from app.capacity.limits import Wanted
 from app.capacity.model import SlotKind
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
+from app.fleet.service import CourierEntry
 from app.forecasting.service import Forecast
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
@@ -186,6 +187,10 @@ class DeliveryDesk(Protocol):
     def mark(self, tenant_id: str, order_id: str, status: Status, *, who: str, why: str) -> Marked: ...
 
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted: ...
+
+    def couriers(self, tenant_id: str) -> list[CourierEntry]: ...
+
+    def register(self, tenant_id: str, entries: Sequence[CourierEntry]) -> list[CourierEntry]: ...
 
     def refuse(self, tenant_id: str, order_id: str, courier: str, *, who: str, why: str) -> Refused: ...
 

@@ -1,9 +1,10 @@
-"""Which of our couriers have room."""
+"""Who our couriers are, and which of them have room."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
+from app.fleet.service import CourierEntry
 from app.optimization.model import Courier, Point
 
 
@@ -30,6 +31,28 @@ def with_room(connection: Connection, tenants: Sequence[str]) -> list[Courier]:
             at=Point(row.lat, row.lng),
             free=row.free,
             has=frozenset(row.has or ()),
+        )
+        for row in result
+    ]
+
+
+def known(connection: Connection, tenant_id: str) -> list[CourierEntry]:
+    """The tenant's couriers by name, on duty or not."""
+    result = connection.execute(
+        text(
+            "SELECT id, lat, lng, on_from, on_until, max_orders, has FROM couriers "
+            "WHERE tenant_id = :tenant ORDER BY id"
+        ),
+        {"tenant": tenant_id},
+    )
+    return [
+        CourierEntry(
+            id=row.id,
+            at=(row.lat, row.lng),
+            on_from=row.on_from,
+            on_until=row.on_until,
+            max_orders=row.max_orders,
+            has=tuple(row.has or ()),
         )
         for row in result
     ]

@@ -86,3 +86,24 @@ REFUSE = Blueprint.doc(
         **problems_of("order-not-found", "no-such-path", "not-before-pickup", "not-with-courier", *WRITING),
     },
 )
+COURIERS = Blueprint.doc(
+    operationId="listCouriers",
+    summary="Your own couriers",
+    security=SECURITY,
+    responses={
+        "200": answer("All of them, by id.", "Couriers", examples.COURIERS, []),
+        **problems_of(*READING),
+    },
+)
+REGISTER = Blueprint.doc(
+    operationId="registerCouriers",
+    summary="Make couriers known",
+    description="Adds them, or brings those who are known to what is said now; the others stay. Plans heed it from "
+    "then on. Who goes off duty has an `on_until` that is past.",
+    security=SECURITY,
+    requestBody=body("Couriers", examples.COURIERS),
+    responses={
+        "200": answer("All of them, by id.", "Couriers", examples.COURIERS, []),
+        **problems_of(*WRITING),
+    },
+)

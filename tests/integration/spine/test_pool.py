@@ -8,6 +8,7 @@ from world import RANKING, World
 from app.doorbell import Bell
 from app.fleet import pool as book
 from app.fleet.pool import Move
+from app.fleet.service import CourierEntry
 from app.orders.document import Location
 from sagas import pool
 from sagas.delivery_desk import DeliveryDesk, NotBeforePickup, NotWithCourier
@@ -156,15 +157,14 @@ def refuse(world: World, order: str, courier: str) -> None:
 
 def test_an_order_goes_to_a_courier_who_has_what_it_needs(world: World) -> None:
     world.add_courier()
-    world.sql(
-        "INSERT INTO couriers (tenant_id, id, lat, lng, has) VALUES "
-        "('default', 'driver', 26.21, 50.6, '{car,cool-box}')"
-    )
+    driver = CourierEntry(id="driver", at=(26.21, 50.6), has=("car", "cool-box"))
+    known = DeliveryDesk(world.db, world.doorbell).register("default", [driver])
 
     (order,) = world.accept(delivery_location=BY_CAR)
     world.settle()
     pool.replan(world.ports)
 
+    assert driver in known
     assert row(world, order) == ("driver", False)
 
 
