@@ -1,6 +1,6 @@
 """Operators' acts on runs: the run locked, changed and written into the log of acts, in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -103,6 +103,26 @@ def log(connection: Connection, done: Sequence[Done], *, who: str, why: str) -> 
             for one in done
         ],
     )
+
+
+def keep_on_order(
+    connection: Connection, order_id: str, act: str, *, who: str, why: str, after: Mapping[str, Any]
+) -> None:
+    """Write that an operator did something to an order that changes none of its runs; told with its first one."""
+    order = connection.execute(
+        text("SELECT tenant_id, run_id, status FROM uoop_orders WHERE id = :id"), {"id": order_id}
+    ).one()
+    line = Line(
+        tenant_id=order.tenant_id,
+        run_id=order.run_id,
+        order_id=order_id,
+        act=act,
+        who=who,
+        why=why,
+        before={"status": order.status},
+        after=after,
+    )
+    act_log.write(connection, [line])
 
 
 def subject(row: Any) -> Subject:
