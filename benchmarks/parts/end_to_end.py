@@ -11,9 +11,9 @@ from benchmarks.sending import Sent
 from infra.audit import audit
 
 TITLE = "From POST to CONFIRMED"
-SUSTAINED_S, TRIED_S, PROBED_S, WARM_UP_S = 60.0, 12.0, 12.0, 5.0
+SUSTAINED_S, TRIED_S, PROBED_S, WARM_UP_S = 60.0, 10.0, 12.0, 5.0
 WANTED_P99_S = 2.0
-FIRST_SHARE, STEP, TRIES, FULL_TRIES = 0.95, 0.92, 5, 2
+FIRST_SHARE, STEP, TRIES, FULL_TRIES = 0.95, 0.92, 4, 2
 MIXES = {
     "bulk": "payment, restaurants and two delivery partners take orders in bulk, the third delivery partner and "
     "the own fleet's desk one at a time",
