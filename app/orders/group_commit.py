@@ -1,6 +1,12 @@
-"""Group commit: whatever is submitted while one transaction runs goes into the next, together."""
+"""
+Group commit: whatever is submitted while one transaction runs goes into the next, together.
+
+An order costs a quarter in a group of 25 of what it costs in one of 5, so while several come at a time groups are
+paced; who comes alone is never kept waiting.
+"""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -18,6 +24,7 @@ from app.orders.accept import Answer, StartWith
 from app.orders.model import Accepted, NewOrder
 
 MAX_BATCH = 256
+PACE_S = 0.025
 
 log = structlog.get_logger()
 
@@ -36,9 +43,17 @@ class GroupCommit:
     """One committing thread per process, one transaction at a time."""
 
     def __init__(
-        self, engine: Engine, doorbell: Doorbell, start: StartWith, *, max_batch: int = MAX_BATCH
+        self,
+        engine: Engine,
+        doorbell: Doorbell,
+        start: StartWith,
+        *,
+        max_batch: int = MAX_BATCH,
+        pace_s: float = PACE_S,
     ) -> None:
-        self._engine, self._doorbell, self._start, self._max_batch = engine, doorbell, start, max_batch
+        """:param pace_s: after the beginning of a group of several the next one begins, at the earliest"""
+        self._engine, self._doorbell, self._start = engine, doorbell, start
+        self._max_batch, self._pace_s = max_batch, pace_s
         self._waiting: SimpleQueue[tuple[NewOrder, Any, Tell]] = SimpleQueue()
         threading.Thread(target=self._run, name="group-commit", daemon=True).start()
 
@@ -58,8 +73,10 @@ class GroupCommit:
         self._waiting.put((new, asker, tell))
 
     def _run(self) -> None:
+        not_before = 0.0
         while True:
-            group = self._next_group()
+            group = self._next_group(not_before)
+            not_before = time.monotonic() + self._pace_s if len(group) > 1 else 0.0
             try:
                 answers = self._commit([new for new, _, _ in group])
             except Exception:  # whatever it was, nobody may wait for ever
@@ -71,8 +88,9 @@ class GroupCommit:
             for tell, pairs in told.items():
                 _tell(tell, pairs)
 
-    def _next_group(self) -> list[tuple[NewOrder, Any, Tell]]:
+    def _next_group(self, not_before: float) -> list[tuple[NewOrder, Any, Tell]]:
         group = [self._waiting.get()]
+        time.sleep(max(0.0, not_before - time.monotonic()))
         while len(group) < self._max_batch:
             try:
                 group.append(self._waiting.get_nowait())

@@ -10,6 +10,7 @@ from app.database import ids, rows
 from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verdict
 
 MIN_QUEUE_WAIT_S = 30.0
+LATELY_S = 10.0  # older waits tell of an outage that is over
 
 # The tenants that wait in a lane, by a loose scan of its index: one probe per tenant, whatever the backlog.
 WAITING_TENANTS = """
@@ -244,7 +245,8 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
     Cohorts whose carrier is surely or very probably gone, taken over in a new epoch.
 
     That is: a step whose lease ran out; or no step running and the broker's incarnation has changed since it
-    was sent, or it has not been sent within a second, or nothing has moved for max(30 s, 10 times the usual wait).
+    was sent, or it has not been sent within a second, or nothing has moved for max(30 s, 10 times what others have
+    lately waited for their first step).
     """
     result = connection.execute(
         text("""
@@ -253,6 +255,7 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
                     extract(epoch FROM max(e.started_at - c.created_at)), 0)) AS wait_s
                 FROM slots s JOIN cohorts c ON c.id = s.cohort_id
                 JOIN executions e ON e.cohort_id = c.id AND e.epoch = 1 AND e.starts = 1 AND c.leg = 0
+                WHERE e.started_at > clock_timestamp() - make_interval(secs => :lately)
             ), lost AS (
                 SELECT c.id, c.epoch FROM slots s JOIN cohorts c ON c.id = s.cohort_id
                 LEFT JOIN LATERAL (
@@ -272,7 +275,7 @@ def adopt_lost(connection: Connection, *, incarnation: str) -> list[Lost]:
                 (SELECT coalesce(max(e.starts), 0) FROM executions e
                     WHERE e.cohort_id = c.id AND e.finished_at IS NULL) AS starts
         """),
-        {"incarnation": incarnation, "min_wait": MIN_QUEUE_WAIT_S},
+        {"incarnation": incarnation, "min_wait": MIN_QUEUE_WAIT_S, "lately": LATELY_S},
     )
     return [
         Lost(

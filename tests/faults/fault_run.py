@@ -13,7 +13,7 @@ from infra.demo import arrivals, city, journal
 from infra.demo.pacing import Schedule
 from infra.demo.play import Progress, Scene, Summary, play
 
-ORDERS, RATE = 450, 100.0
+ORDERS, RATE = 450, 150.0
 BEFORE = 150  # orders accepted before the fault
 FAILING = 0.1  # refused for good, so that compensations run all the time
 SETTLED_WITHIN_S = 60.0
@@ -66,6 +66,7 @@ class Result:
 
     :param goes_on_s: until the next run ended
     :param caught_up_s: until every run had ended whose order was sent before the fault was over
+    :param took_s: the whole row, with its load and its audits
     """
 
     name: str
@@ -74,6 +75,7 @@ class Result:
     summary: Summary | None = None
     goes_on_s: float | None = None
     caught_up_s: float | None = None
+    took_s: float = 0.0
 
     @property
     def clean(self) -> bool:
@@ -90,11 +92,13 @@ class Result:
             s = self.summary
             counts = f"{s.confirmed} confirmed, {s.compensated + s.failed} failed, {s.parked} parked"
         times = f"goes on {_seconds(self.goes_on_s)}, caught up {_seconds(self.caught_up_s)}"
-        return f"{self.name:<46} {times}  {counts}  {'clean' if self.clean else 'BROKEN: ' + '; '.join(self.broken)}"
+        verdict = "clean" if self.clean else "BROKEN: " + "; ".join(self.broken)
+        return f"{self.name:<46} {times}  {counts}  took {self.took_s:.0f} s  {verdict}"
 
 
 def run(stack: Stack, fault: Fault) -> Result:
     """Play one fault; whatever goes wrong is in the result."""
+    began = time.monotonic()
     result = Result(fault.name, fault.target_s)
     place = city.city(1)
     scene = Scene(
@@ -124,6 +128,7 @@ def run(stack: Stack, fault: Fault) -> Result:
         _judge(stack, fault, result, over_at[0])
     except Exception as error:  # noqa: BLE001 (one fault must not end the suite)
         result.broken.append(f"{type(error).__name__}: {error}")
+    result.took_s = time.monotonic() - began
     return result
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
@@ -18,7 +19,7 @@ from world import START, QuietDoorbell, World, document, submission
 
 from app import database
 from app.doorbell import Bell
-from app.orders import accept
+from app.orders import accept, group_commit
 from app.orders.accept import Answer
 from app.orders.document import Window
 from app.orders.group_commit import CannotAccept, GroupCommit
@@ -181,6 +182,33 @@ def test_an_order_that_cannot_be_stored_spoils_no_other(db: Database) -> None:
 
     assert [type(answer) for answer in told] == [Accepted] * 4 + [CannotAccept] + [Accepted] * 2
     assert orders(db) == 6
+
+
+def test_after_a_group_of_several_whoever_comes_waits_for_others(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, waits, others_came = threading.Event(), threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        if seconds > 0:
+            waits.set()
+            others_came.wait(BOUND_S)
+
+    monkeypatch.setattr(group_commit, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    commit = GroupCommit(db, GateDoorbell(gate), START, pace_s=BOUND_S)
+    futures = [commit.submit(submission())]  # while its bell is rung, the others gather into one group
+    futures += [commit.submit(submission()) for _ in range(3)]
+    gate.set()
+    for future in futures:
+        future.result(BOUND_S)
+
+    one = commit.submit(submission())
+    one.add_done_callback(lambda _: waits.set())
+    waits.wait(BOUND_S)
+    other = commit.submit(submission())
+    others_came.set()
+
+    assert one.result(BOUND_S).created_at == other.result(BOUND_S).created_at
 
 
 class GateDoorbell:

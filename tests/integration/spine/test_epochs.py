@@ -289,6 +289,24 @@ def test_a_message_lost_by_a_living_broker_is_sent_again_after_long_enough(world
     assert (early, world.engine.sweep()) == (0, 1)
 
 
+@pytest.mark.parametrize(("started_s_ago", "swept"), [(1, 0), (11, 1)])
+def test_where_others_wait_long_for_their_first_step_more_patience_is_had_as_long_as_they_do(
+    world: World, started_s_ago: int, swept: int
+) -> None:
+    world.accept()
+    begin(world, world.claim_one(), "validate-order")
+    world.sql(
+        "UPDATE executions SET started_at = clock_timestamp() - make_interval(secs => :ago)",
+        ago=started_s_ago,
+    )
+    world.sql("UPDATE cohorts SET created_at = (SELECT started_at FROM executions) - interval '5 s'")
+    world.accept()
+    lost = world.claim_one()
+    world.sql("UPDATE cohorts SET progressed_at = now() - interval '31 s' WHERE id = :id", id=lost.id)
+
+    assert world.engine.sweep() == swept
+
+
 def test_a_resent_cohort_is_not_sent_again_at_once(world: World) -> None:
     world.accept()
     world.engine.claim()
