@@ -11,7 +11,7 @@ from benchmarks.pages import Section, table
 from infra.demo import city
 
 TITLE = "Overload"
-SECONDS, MOST_S, WARM_UP_S = 60.0, 20.0, 4.0
+SECONDS, MOST_S, WARM_UP_S = 60.0, 12.0, 4.0
 TIMES, IN_TIME_S = 3.0, 2.0
 ALLOWED_SHARE = 0.9
 BODIES = 2_000

@@ -31,13 +31,13 @@ class Host:
     """
     One of them.
 
-    :param limit: what a process writes its id into to be bound by the host's share of CPU; None: it has all
+    :param group: the control group of its processes; None: they are in ours
     """
 
     name: str
     address: str
     first_pid: int
-    limit: Path | None = None
+    group: Path | None = None
     beside: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def run(self, *command: str, **settings: str) -> None:
@@ -57,60 +57,57 @@ class Host:
                 subprocess.Popen(self._inside(command), env=_environment({}), stdout=file, stderr=file)
             )
 
+    def bind(self, cores: float) -> None:
+        """Let all of it take no more than this share of CPU, from now on."""
+        assert self.group
+        if (self.group / "cpu.max").exists():
+            (self.group / "cpu.max").write_text(f"{round(cores * _PERIOD_US)} {_PERIOD_US}")
+        else:
+            (self.group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+            (self.group / "cpu.cfs_quota_us").write_text(str(round(cores * _PERIOD_US)))
+
     def cut(self) -> None:
         """Pull its cable out of the switch."""
-        _ip("link", "set", self.name, "down")
+        _ip(f"link set {self.name} down")
 
     def heal(self) -> None:
         """Put it back."""
-        _ip("link", "set", self.name, "up")
+        _ip(f"link set {self.name} up")
 
     def _inside(self, command: Sequence[str]) -> list[str]:
         entered = ["nsenter", f"--target={self.first_pid}", *_NAMESPACES, "--wd", "--", *command]
-        return (
-            ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self.limit), *entered] if self.limit else entered
-        )
+        if self.group is None:
+            return entered
+        return ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self.group / "cgroup.procs"), *entered]
 
 
 def make_switch() -> None:
     """In a network of our own, in which there is nothing yet."""
-    _ip("link", "set", "lo", "up")
-    _ip("link", "add", "name", SWITCH, "type", "bridge")
-    _ip("addr", "add", f"{OUTSIDE}/24", "dev", SWITCH)
-    _ip("link", "set", SWITCH, "up")
+    _ip("link set lo up")
+    _ip(f"link add name {SWITCH} type bridge")
+    _ip(f"addr add {OUTSIDE}/24 dev {SWITCH}")
+    _ip(f"link set {SWITCH} up")
 
 
 @contextmanager
-def host(name: str, number: int, *, cores: float | None = None) -> Iterator[Host]:
+def host(name: str, number: int, *, can_be_bound: bool = False) -> Iterator[Host]:
     """
     A host at the switch; all that runs on it ends with it.
 
     :param number: the last part of its address
-    :param cores: how much CPU it may take, where control groups can bound it; None: all
+    :param can_be_bound: whether it shall have a control group
     """
-    with _limit(name, cores) as limit:
+    with _group(name, can_be_bound) as group:
         unshared = subprocess.Popen(
             ("unshare", *_NAMESPACES, "--fork", "--mount-proc", *_FIRST, name),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         )
         assert unshared.stdin
-        made = Host(name, f"10.89.0.{number}", awaited(lambda: _first(unshared.pid), f"host {name}"), limit)
+        made = Host(name, f"10.89.0.{number}", awaited(lambda: _first(unshared.pid), f"host {name}"), group)
         try:
-            _ip(
-                "link",
-                "add",
-                "name",
-                name,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "eth0",
-                "netns",
-                str(made.first_pid),
-            )
-            _ip("link", "set", name, "master", SWITCH, "up")
+            _ip(f"link add name {name} type veth peer name eth0 netns {made.first_pid}")
+            _ip(f"link set {name} master {SWITCH} up")
             made.run("ip", "addr", "add", f"{made.address}/24", "dev", "eth0")
             for device in ("lo", "eth0"):
                 made.run("ip", "link", "set", device, "up")
@@ -141,22 +138,16 @@ def _first(unshared: int) -> int:
 
 
 @contextmanager
-def _limit(name: str, cores: float | None) -> Iterator[Path | None]:
-    """A control group, of version 1 or 2, whichever there is."""
-    if cores is None:
+def _group(name: str, wanted: bool) -> Iterator[Path | None]:
+    """Of version 1 or 2, whichever there is."""
+    if not wanted:
         yield None
         return
     first, second = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
     group = (first if first.is_dir() else second) / f"uoop-{name}"
     group.mkdir()
-    quota_us = str(round(cores * _PERIOD_US))
     try:
-        if first.is_dir():
-            (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-            (group / "cpu.cfs_quota_us").write_text(quota_us)
-        else:
-            (group / "cpu.max").write_text(f"{quota_us} {_PERIOD_US}")
-        yield group / "cgroup.procs"
+        yield group
     finally:
         awaited(lambda: not (group / "cgroup.procs").read_text(), f"the end of {name}'s processes")
         group.rmdir()
@@ -166,5 +157,5 @@ def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     return stack.bare_environment() | dict(settings)
 
 
-def _ip(*arguments: str) -> None:
-    subprocess.run(("ip", *arguments), check=True)
+def _ip(arguments: str) -> None:
+    subprocess.run(["ip", *arguments.split()], check=True)

@@ -50,11 +50,11 @@ class Several(Ground):
 
 
 @contextmanager
-def several(*, cores: float | None = None) -> Iterator[Several]:
+def several(*, can_be_bound: bool = False) -> Iterator[Several]:
     """
     Data, API and two hosts for workers, which are not started yet. To be called where we have a switch.
 
-    :param cores: what a host of workers may take of the CPU
+    :param can_be_bound: whether hosts of workers can be bound to a share of CPU
     """
     folder = Path(tempfile.mkdtemp(prefix="uoop-hosts-")).resolve()
     try:
@@ -62,7 +62,8 @@ def several(*, cores: float | None = None) -> Iterator[Several]:
             data = hosts.enter_context(host("data", 2))
             api = hosts.enter_context(host("api", 3))
             workers = {
-                name: hosts.enter_context(host(name, 4 + n, cores=cores)) for n, name in enumerate(WORKERS)
+                name: hosts.enter_context(host(name, 4 + n, can_be_bound=can_be_bound))
+                for n, name in enumerate(WORKERS)
             }
             given = Settings.load().with_values(
                 home=folder / "api",

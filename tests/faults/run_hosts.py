@@ -142,10 +142,11 @@ def _cut_off(hosts: Several, stack: Stack) -> dict[str, Any]:
 
 def _scale(cores: float, seconds: float) -> dict[str, Any]:
     found: dict[str, Any] = {"cores": cores, "seconds": seconds}
-    with several(cores=cores) as hosts:
+    with several(can_be_bound=True) as hosts:
         journals = []
         for number, worker in enumerate(WORKERS, start=1):
             hosts.start(worker)
+            hosts.workers[worker].bind(cores)
             sending.at_most(hosts, WARM_UP_S)
             sent = sending.at_most(hosts, seconds)
             journals.append(sent.path)
