@@ -94,13 +94,15 @@ def relays(found: Found) -> str:
 def volumes(found: Found) -> str:
     """What so many orders a second would take."""
     curve = sorted(found["load_curve"]["points"], key=lambda point: float(point["rate"]))
-    carried_s = curve[-1]["p50_ms"] / 1e3
+    carried_s, wal = curve[-1]["p50_ms"] / 1e3, found["load_curve"]["bytes_per_order"]["wal"]
     rows = []
     for volume in cost.VOLUMES:
         cores = {group: volume * cost.cpu_ms(curve, volume, group) / 1e3 for group in _LEVERS}
         slots = max(3, math.ceil(volume * carried_s / COHORT))
-        rows.append([volume, *cores.values(), slots, EVENTS_PER_ORDER * volume])
-    return table(["orders/s", *(f"cores: {group}" for group in _LEVERS), "front slots", "events/s"], rows)
+        rows.append([volume, *cores.values(), slots, EVENTS_PER_ORDER * volume, volume * wal / 2**20])
+    return table(
+        ["orders/s", *(f"cores: {group}" for group in _LEVERS), "front slots", "events/s", "WAL MB/s"], rows
+    )
 
 
 def hosts(found: Found) -> str:

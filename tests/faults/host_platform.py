@@ -73,7 +73,7 @@ def several(*, can_be_bound: bool = False) -> Iterator[Several]:
                 sandbox_port=SANDBOX_PORT,
                 providers=folder / "providers.json",
                 webhook_key=secrets.token_urlsafe(32),
-                **_stores(data, kept.folder(folder / "data")),
+                **stores(data, kept.folder(folder / "data")),
             )
             sandbox = hosts.enter_context(_providers(given))
             _up(api, given.with_values(only="api,beat", sandbox=False))
@@ -87,7 +87,7 @@ def several(*, can_be_bound: bool = False) -> Iterator[Several]:
         shutil.rmtree(folder)
 
 
-def _stores(data: Host, folder: Path) -> dict[str, str]:
+def stores(data: Host, folder: Path) -> dict[str, str]:
     """Postgres and Redis of that host; returns their URLs as others reach them."""
     database, cache = postgres.prepare(folder), redis.prepare(folder)
     with (database.data / "pg_hba.conf").open("a") as file:

@@ -1,6 +1,7 @@
 """
-The platform on several hosts: `python tests/faults/run_hosts.py [--only cut|scale] [--cores 0.3] [--seconds 20]`.
+The platform on several hosts: `python tests/faults/run_hosts.py [--only silent|cut|scale] [--cores C] [--seconds S]`.
 
+    silent  the host of Postgres loses its network in the middle of a session: who waits for it hears of it
     cut     a host of workers loses its network under load, and has it again: the other takes over what it had in its
             hands, and the audit is clean
     scale   orders a second with one host of workers and with two, each bound to a share of a core
@@ -14,15 +15,21 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
+from contextlib import suppress
 from typing import Any
 
+import host_platform
 from fault_run import Fault, run
 from fault_stack import NotReached, Stack, awaited
-from host_network import make_switch
+from host_network import host, make_switch
 from host_platform import WORKERS, Several, several
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
-from benchmarks import blocks, figures, machine, performance, sending
+from app import database
+from benchmarks import blocks, figures, machine, performance, sending, stores
 from infra.audit import audit
 from sagas.fulfill_order import FULFILL_ORDER
 
@@ -31,6 +38,7 @@ RATE, CUT_ORDERS = 30.0, 2_400
 SLOW_STEP, SLOW = FULFILL_ORDER.numbers["place-with-restaurant"], {"behavior": "slow", "seconds": 1.0}
 TAKEN_OVER_WITHIN_S, BACK_WITHIN_S = 120.0, 180.0
 WARM_UP_S = 5.0
+HEARD_WITHIN_S = 2 * database.HOST_SILENT_MS / 1e3
 
 _OPEN = "SELECT id FROM cohorts WHERE ended_at IS NULL"
 _HELD = """
@@ -53,7 +61,7 @@ _PAUSE = """
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("cut", "scale"), default="", help="only this one")
+    parser.add_argument("--only", choices=("silent", "cut", "scale"), default="", help="only this one")
     parser.add_argument("--cores", type=float, default=0.3, help="that a host of workers has, for scale")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each load, for scale")
     chosen = parser.parse_args()
@@ -67,7 +75,11 @@ def main() -> int:
     make_switch()
     kept = json.loads(blocks.HOSTS.read_text()) if blocks.HOSTS.exists() else {}
     clean = []
-    for name, measure in (("cut", _cut), ("scale", lambda: _scale(chosen.cores, chosen.seconds))):
+    for name, measure in (
+        ("silent", _silent),
+        ("cut", _cut),
+        ("scale", lambda: _scale(chosen.cores, chosen.seconds)),
+    ):
         if chosen.only in ("", name):
             before = machine.described()
             found = measure()
@@ -78,6 +90,25 @@ def main() -> int:
     performance.fill()
     print(f"hosts: {sum(clean)} of {len(clean)} clean")
     return 0 if all(clean) else 1
+
+
+def _silent() -> dict[str, Any]:
+    with stores.folder("silent") as folder, host("data", 2) as data:
+        engine = database.engine(host_platform.stores(data, folder)["database_url"], pool_size=1)
+        back = threading.Timer(HEARD_WITHIN_S, data.heal)  # ends the waiting of a session that has not heard
+        with engine.connect() as connection:
+            connection.execute(text("SELECT"))
+            began = time.monotonic()
+            data.cut()
+            back.start()
+            with suppress(OperationalError):
+                connection.execute(text("SELECT"))
+            heard_after_s = time.monotonic() - began
+            back.cancel()
+            connection.invalidate()
+        engine.dispose()
+    late = heard_after_s >= HEARD_WITHIN_S
+    return {"heard_after_s": round(heard_after_s, 1), "broken": ["not heard of"] if late else []}
 
 
 def _cut() -> dict[str, Any]:
