@@ -154,7 +154,7 @@ class Engine:
             if claimed:
                 crash_points.reach(Point.CLAIM_AFTER_COMMIT)
                 self._send(claimed, leg=0)
-            waits.append(self._limits.lane_interval_s)
+            waits.append(claimed.rest_s if claimed else self._limits.lane_interval_s)
         return min(waits, default=None)
 
     def sweep(self) -> int:

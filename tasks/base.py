@@ -1,5 +1,6 @@
 """The Celery application and what every task shares."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,10 +54,17 @@ class Services:
 
 
 def made(app: Celery) -> Services:
-    """This process's services; made with the first call, which must come after the pool has forked."""
-    if app.services_made is None:
-        app.services_made = app.services_factory()
-    found: Services = app.services_made
+    """
+    This process's services, made with its first call.
+
+    A pool's main process may have made some as well, for instance to tell of a death. Whoever is forked after that
+    inherits them, and two processes on one connection to Postgres read each other's answers and commit each other's
+    halves. The inherited stay referenced, unused: collecting them would close the parent's connections.
+    """
+    process = os.getpid()
+    if process not in app.services_made:
+        app.services_made[process] = app.services_factory()
+    found: Services = app.services_made[process]
     return found
 
 
@@ -93,6 +101,6 @@ def application(services_factory: Callable[[], Services], **configuration: Any) 
     app.config_from_object("celeryconfig")
     app.conf.update(configuration)
     app.steps["consumer"].add(rejoining.Rejoin)
-    app.services_factory, app.services_made = services_factory, None
+    app.services_factory, app.services_made = services_factory, {}  # made: by process id
     app.set_default()
     return app

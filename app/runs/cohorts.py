@@ -11,6 +11,8 @@ from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verd
 
 MIN_QUEUE_WAIT_S = 30.0
 LATELY_S = 10.0  # older waits tell of an outage that is over
+# What a cohort costs is mostly its own, not its members': where many come, a lane rests longer, and fewer carry more.
+BIG, LONGEST_REST = 400, 2.5  # runs; intervals
 
 # The tenants that wait in a lane, by a loose scan of its index: one probe per tenant, whatever the backlog.
 WAITING_TENANTS = """
@@ -26,7 +28,11 @@ WAITING_TENANTS = """
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A new cohort, to be sent on its way after the commit."""
+    """
+    A new cohort, to be sent on its way after the commit.
+
+    :param rest_s: for which its lane starts no other
+    """
 
     id: int
     epoch: int
@@ -35,6 +41,7 @@ class Claimed:
     direction: Direction
     lane: str
     itinerary: tuple[int, ...]
+    rest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,8 @@ def due_lanes(connection: Connection, *, interval_s: float) -> dict[str, float]:
     result = connection.execute(
         text("""
             SELECT l.name, greatest(0, extract(epoch FROM
-                l.started_at + make_interval(secs => :interval) - clock_timestamp()))::float AS wait_s
+                l.started_at + make_interval(secs => greatest(:interval, l.rest_s)) - clock_timestamp()))::float
+                AS wait_s
             FROM lanes l
             WHERE EXISTS (SELECT FROM slots s WHERE s.lane = l.name AND s.cohort_id IS NULL)
             AND EXISTS (SELECT FROM runs r WHERE r.state = 'w' AND r.lane = l.name AND r.due_at <= now())
@@ -100,7 +108,8 @@ def claim(
     """
     Take what is due in `lane`, up to `size` runs of one group, into a free slot.
 
-    :param interval_s: time since the lane's last start at least; asked again under lock, since others claim too
+    :param interval_s: time since the lane's last start at least, and more after a big cohort; asked again under lock,
+        since others claim too
     :return: None if there is no free slot, nothing is due, it is too early, another claims in the lane just now, or
         the group was sent into another lane
     """
@@ -108,7 +117,7 @@ def claim(
         text("""
             SELECT s.n FROM slots s JOIN lanes l ON l.name = s.lane
             WHERE l.name = :lane AND s.cohort_id IS NULL
-                AND l.started_at <= clock_timestamp() - make_interval(secs => :interval)
+                AND l.started_at <= clock_timestamp() - make_interval(secs => greatest(:interval, l.rest_s))
             ORDER BY s.n LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
         """),
         {"lane": lane, "interval": interval_s},
@@ -124,6 +133,7 @@ def claim(
     if isinstance(stages, str):
         _send_round(connection, stages, group)
         return None
+    rest_s = interval_s * (1 + (LONGEST_REST - 1) * min(1.0, len(group) / BIG))
     cohort_id, epoch = connection.execute(
         text("""
             WITH cohort AS (
@@ -133,7 +143,7 @@ def claim(
             ), slot AS (
                 UPDATE slots SET cohort_id = cohort.id FROM cohort WHERE slots.lane = :lane AND slots.n = :slot
             ), lane AS (
-                UPDATE lanes SET started_at = clock_timestamp() WHERE name = :lane
+                UPDATE lanes SET started_at = clock_timestamp(), rest_s = :rest WHERE name = :lane
             ), runs AS (
                 UPDATE runs r SET state = 't', cohort_id = cohort.id, trail = r.trail || cohort.id
                 FROM cohort WHERE r.id = ANY(CAST(:members AS bigint[]))
@@ -149,9 +159,10 @@ def claim(
             "members": ids(sorted(run.id for run in group)),
             "size": len(group),
             "slot": slot,
+            "rest": rest_s,
         },
     ).one()
-    return Claimed(cohort_id, epoch, first.saga, first.version, first.direction, lane, stages)
+    return Claimed(cohort_id, epoch, first.saga, first.version, first.direction, lane, stages, rest_s)
 
 
 def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departure]) -> bool:

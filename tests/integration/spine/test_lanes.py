@@ -93,9 +93,23 @@ def test_a_lane_waits_its_interval_and_says_how_long(db: Database, client: "redi
     second_wait = world.engine.claim()
 
     assert len(world.carrier.sent) == 1
-    assert first_wait == 600.0
+    assert first_wait is not None
     assert second_wait is not None
-    assert 500 < second_wait <= 600
+    assert 600 <= first_wait < 610
+    assert first_wait - 100 < second_wait <= first_wait
+
+
+def test_a_lane_rests_longer_after_a_big_cohort(db: Database, client: "redis.Redis[bytes]") -> None:
+    world = World.made(db, client, interval_s=600.0)
+    world.accept(cohorts.BIG)
+    after_big = world.engine.claim()
+    world.accept()
+
+    still = world.engine.claim()
+
+    assert after_big == 600 * cohorts.LONGEST_REST
+    assert still is not None
+    assert after_big - 100 < still <= after_big
 
 
 def test_claimers_at_once_keep_the_interval(db: Database, client: "redis.Redis[bytes]") -> None:
