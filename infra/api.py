@@ -15,8 +15,9 @@ logs.configure(settings.log_level)
 if settings.crash_points:
     crash_points.arm(settings.home / "crash-points")
 _bell = front_door.bell(settings)
-_commit = front_door.group_commit(settings, _bell)
-_services = front_door.services(settings, _commit, _bell)
+_behind = front_door.pressure(settings)
+_commit = front_door.group_commit(settings, _bell, _behind)
+_services = front_door.services(settings, _commit, _bell, _behind)
 application = create_app(_services)
 hot_lane = HotLane(
     application,

@@ -8,12 +8,14 @@ from sqlalchemy import Connection, text
 from app import database, errors, migrations, partitions
 from app.capacity.ledger import Ledger
 from app.runs import cohorts
-from app.runs.model import COMPENSATION, FRONT, RETRY, step_lane
+from app.runs.model import COMPENSATION, EXPRESS, FRONT, RETRY, step_lane
 from app.tenants import keys
 from app.tenants import service as tenants
 from infra import kept, wiring
 from infra.settings import Settings
 from sagas.all import SAGAS
+
+EXPRESS_SLOTS = 2
 
 
 class UnknownSaga(errors.Conflict):
@@ -42,6 +44,7 @@ def prepare(settings: Settings) -> None:
         partitions.maintain(engine, now=datetime.now(UTC))
         with engine.begin() as connection:
             cohorts.size_lane(connection, FRONT, slots=settings.front_slots)
+            cohorts.open_lane(connection, EXPRESS, slots=EXPRESS_SLOTS)
             cohorts.open_lane(connection, RETRY, slots=1)
             cohorts.open_lane(connection, COMPENSATION, slots=1)
             for step, concurrency in SAGAS.concurrency.items():

@@ -98,10 +98,19 @@ def bell(settings: Settings) -> Doorbell:
     return doorbell(settings, celery_application(_no_tasks_here))
 
 
-def group_commit(settings: Settings, bell: Doorbell) -> GroupCommit:
+def pressure(settings: Settings) -> Pressure:
+    """What waits behind the door."""
+    return Pressure(
+        database.engine(settings.database_url.get_secret_value(), pool_size=1),
+        shed_above_s=settings.shed_above_ms / 1000,
+        claim=settings.cohort_size,
+    )
+
+
+def group_commit(settings: Settings, bell: Doorbell, behind: Pressure) -> GroupCommit:
     url = settings.database_url.get_secret_value()
     later = (FULFILL_SCHEDULED_ORDER.name, FULFILL_SCHEDULED_ORDER.version)
-    start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, later)
+    start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, later, behind.lane)
     return GroupCommit(database.engine(url, pool_size=1), bell, start)
 
 
@@ -120,15 +129,10 @@ def _quick_cache(settings: Settings) -> "redis.Redis":
     return redis_client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
 
 
-def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Services:
+def services(settings: Settings, commit: GroupCommit, bell: Doorbell, behind: Pressure) -> Services:
     """All that the HTTP shells call."""
     url = settings.database_url.get_secret_value()
     db = database.engine(url, pool_size=8)
-    pressure = Pressure(
-        database.engine(url, pool_size=1),
-        shed_above_s=settings.shed_above_ms / 1000,
-        claim=settings.cohort_size,
-    )
     reading = Reading(db)
     shared = limiter(settings)
     desk = Operations(db, SAGAS, bell)
@@ -149,7 +153,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell) -> Service
         metrics=Exposition(db, clients["redis-broker"], desk).expose,
         cursor_secret=cache(partial(database.read, db, signing.of_cursors)),
         limits=limits(settings, shared),
-        shedding=pressure.retry_after_s,
+        shedding=behind.retry_after_s,
         runs=desk,
         differences=DifferenceDesk(db, undoable=UNDOABLE),
         pauses=PauseDesk(db, SAGAS, partial(partner_names, settings), bell),

@@ -13,6 +13,10 @@ from app.deliveries import queries, service
 from app.deliveries.model import BEFORE_PICKUP, Fate, Report, Reporter
 from app.deliveries.queries import ReportGroup, ReportView
 from app.doorbell import Bell, Doorbell
+from app.fleet import pool
+from app.fleet import queries as fleet
+from app.fleet import service as crew
+from app.fleet.service import CourierEntry
 from app.orders.model import OrderNotFound, Status
 from app.runs import acts
 from app.runs.follow_ups import Begun, FollowUp
@@ -29,6 +33,12 @@ class NotBeforePickup(errors.Conflict):
     """Only an order that is confirmed and not picked up can be given to another partner."""
 
     code = "not-before-pickup"
+
+
+class NotWithCourier(errors.Conflict):
+    """The order is not in the own fleet's pool with this courier."""
+
+    code = "not-with-courier"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +63,14 @@ class Rerouted:
 
     tracking_id: str
     run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An order that its courier will not bring; the next plan of the pool gives it to another, or to a partner."""
+
+    tracking_id: str
+    courier: str
 
 
 class DeliveryDesk:
@@ -125,6 +143,34 @@ class DeliveryDesk:
             acts.keep_begun(connection, begun.run_id, "reroute", who=who, why=why, before={"status": status})
         self._doorbell.ring(Bell.CLAIM)
         return Rerouted(tracking_id=order_id, run_id=str(begun.run_id))
+
+    def couriers(self, tenant_id: str) -> list[CourierEntry]:
+        """The tenant's own fleet, by name."""
+        return database.read(self._db, lambda c: fleet.known(c, tenant_id))
+
+    def register(self, tenant_id: str, entries: Sequence[CourierEntry]) -> list[CourierEntry]:
+        """Add couriers, or bring them to what is said now; all as they are then."""
+        with self._db.begin() as connection:
+            crew.register(connection, tenant_id, entries)
+            return fleet.known(connection, tenant_id)
+
+    def refuse(self, tenant_id: str, order_id: str, courier: str, *, who: str, why: str) -> Refused:
+        """
+        Take an order from a courier of the own fleet who will not bring it; he is not asked for it again.
+
+        :raises OrderNotFound, NotBeforePickup, NotWithCourier:
+        """
+        with self._db.begin() as connection:
+            status, _ = _lock(connection, tenant_id, order_id)
+            if status not in BEFORE_PICKUP:
+                raise NotBeforePickup(detail=f"The order is {status}.")
+            if not pool.refuse(connection, order_id, courier):
+                raise NotWithCourier(detail=f"The order is not with courier {courier}.")
+            acts.keep_on_order(
+                connection, order_id, "courier-refuses", who=who, why=why, after={"courier": courier}
+            )
+        self._doorbell.ring(Bell.RELAY)
+        return Refused(tracking_id=order_id, courier=courier)
 
 
 def _lock(connection: Connection, tenant_id: str, order_id: str) -> tuple[Status, bool]:

@@ -1,20 +1,28 @@
-"""The own fleet's pool, planned anew every minute until its couriers must leave."""
+"""
+The own fleet's pool, planned anew every minute until its couriers must leave.
+
+What none of the couriers on duty may have any more, since all that fit have refused or gone, gets another partner.
+"""
 
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from app.deliveries import service as deliveries
 from app.doorbell import Bell
 from app.fleet import pool
 from app.fleet.pool import Move, Rider, Waiting
 from app.optimization.model import EARTH_M_PER_DEGREE, Point
 from app.optimization.pool.model import Courier, Order, Pace, Plan, Problem, Spot, Terms
+from app.runs.follow_ups import FollowUp
+from sagas.deliveries import REROUTE_BY
 from sagas.ports import Ports
 
 PLANNED_EVERY_MIN = 1.0
 SOON_MIN = 20.0
 MOST = 600
 LONGEST_DUTY_MIN = 24 * 60.0
+NOBODY = {"who": "uoop", "why": "no courier of our own may bring it"}
 PACE = Pace(metres_per_min=320.0)
 TERMS = Terms(changed=1.0)  # people are told of each change
 
@@ -23,7 +31,7 @@ def replan(ports: Ports) -> int:
     """
     Plan what waits in the pool, and commit what must leave before the next time.
 
-    :return: how many orders have another courier, or a final one
+    :return: how many orders have another courier, a final one, or another partner instead
     """
     now = datetime.now(UTC)
     with ports.engine.begin() as connection:
@@ -37,10 +45,14 @@ def replan(ports: Ports) -> int:
     if not moves:
         return 0
     with ports.engine.begin() as connection:
-        changed = pool.move(connection, moves)
+        given_up = pool.given_up(connection, [each.key for each in moves if not each.final])
+        deliveries.begin_reroutes(connection, REROUTE_BY, [_elsewhere(order_id) for order_id in given_up])
+        changed = pool.move(connection, [each for each in moves if each.order_id not in given_up])
     if changed:
         ports.doorbell.ring(Bell.RELAY)
-    return changed
+    if given_up:
+        ports.doorbell.ring(Bell.CLAIM)
+    return changed + len(given_up)
 
 
 def decided(orders: Sequence[Waiting], riders: Sequence[Rider], *, now: datetime) -> list[Move]:
@@ -82,6 +94,8 @@ def problem(orders: Sequence[Waiting], riders: Sequence[Rider], *, now: datetime
                 ready=minutes(order.ready),
                 due=minutes(order.eta) if order.eta else None,
                 held_by=order.courier,
+                needs=order.needs,
+                refused_by=order.refused_by,
             )
             for order in orders
         ),
@@ -92,6 +106,7 @@ def problem(orders: Sequence[Waiting], riders: Sequence[Rider], *, now: datetime
                 free_at=max(0.0, *(minutes(at) for at in (rider.on_from, rider.free_at) if at), 0.0),
                 off_at=minutes(rider.on_until) if rider.on_until else LONGEST_DUTY_MIN,
                 max_orders=rider.max_orders,
+                has=rider.has,
             )
             for rider in riders
         ),
@@ -109,6 +124,10 @@ def _doors(orders: dict[str, Waiting], plan: Plan) -> dict[str, tuple[str | None
     }
     left = {key: (orders[key].courier, 10 * PLANNED_EVERY_MIN) for key in plan.left}
     return found | left
+
+
+def _elsewhere(order_id: str) -> FollowUp:
+    return FollowUp(order_id=order_id, asked=NOBODY, within=deliveries.REROUTE_WITHIN)
 
 
 def _spot(at: Point, centre: Point) -> Spot:

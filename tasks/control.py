@@ -8,6 +8,7 @@ from app.doorbell import Bell
 from tasks import names
 from tasks.base import ControlTask, Services
 
+LOOK_AGAIN_S = 0.2  # whoever comes into another lane meanwhile waits no longer than that
 LINGER_S = 0.25
 PACE_S = 0.1
 MANY = 2000  # events moved in one round: more are waiting
@@ -18,12 +19,12 @@ REPORTS_AT_MOST_S = 5.0
 
 @shared_task(name=names.CLAIM, bind=True, base=ControlTask)
 def claim(self: ControlTask, **_: object) -> None:
-    """Start what may start; wait for a lane's interval once, and leave the rest to the next ring."""
+    """Start what may start; wait a moment for the next lane that may, and leave the rest to the next ring."""
     services = self.services
     services.doorbell.answer(Bell.CLAIM)
     wait_s = services.engine.claim()
     if wait_s is not None:
-        time.sleep(wait_s)
+        time.sleep(min(wait_s, LOOK_AGAIN_S))
         if services.engine.claim() is not None:
             services.doorbell.ring(Bell.CLAIM)
 

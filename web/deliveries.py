@@ -6,10 +6,18 @@ from flask_smorest import Blueprint
 
 from app.deliveries.queries import ReportGroup, ReportView
 from app.orders.model import Status
-from sagas.delivery_desk import Marked, Rerouted, Settled
+from sagas.delivery_desk import Marked, Refused, Rerouted, Settled
 from web import authentication, instructions, queries, representations
 from web.authentication import OPS
-from web.delivery_instructions import MarkOrder, ReportQuery, RerouteOrder, SettleReports
+from web.delivery_instructions import (
+    Courier,
+    Couriers,
+    MarkOrder,
+    RefuseOrder,
+    ReportQuery,
+    RerouteOrder,
+    SettleReports,
+)
 from web.description import deliveries as described
 from web.services import Services
 
@@ -26,7 +34,7 @@ class ParkedReports(msgspec.Struct, frozen=True):
     groups: list[ReportGroup]
 
 
-SCHEMAS = (ReportList, ParkedReports, Settled, Marked, Rerouted)
+SCHEMAS = (ReportList, ParkedReports, Settled, Marked, Rerouted, Refused)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -83,5 +91,28 @@ def blueprint(services: Services) -> Blueprint:
         wanted = instructions.read(RerouteOrder)
         told = desk.reroute(caller.tenant_id, order_id, who=wanted.who(caller), why=wanted.reason)
         return representations.json(told)
+
+    @deliveries.route("/orders/<tracking:order_id>/refusals", methods=["POST"])
+    @described.REFUSE
+    def refuse(order_id: str) -> Response:
+        caller = authentication.caller(services, OPS)
+        wanted = instructions.read(RefuseOrder)
+        told = desk.refuse(
+            caller.tenant_id, order_id, wanted.courier, who=wanted.who(caller), why=wanted.reason
+        )
+        return representations.json(told)
+
+    @deliveries.route("/couriers", methods=["GET"])
+    @described.COURIERS
+    def couriers() -> Response:
+        caller = authentication.caller(services, OPS)
+        return representations.json(Couriers([Courier.of(each) for each in desk.couriers(caller.tenant_id)]))
+
+    @deliveries.route("/couriers", methods=["POST"])
+    @described.REGISTER
+    def register() -> Response:
+        caller = authentication.caller(services, OPS)
+        known = desk.register(caller.tenant_id, instructions.read(Couriers).entries())
+        return representations.json(Couriers([Courier.of(each) for each in known]))
 
     return deliveries

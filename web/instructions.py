@@ -199,7 +199,7 @@ class CapacityQuery(CapacitySpan, frozen=True, forbid_unknown_fields=True, kw_on
 
 class SetLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    What a kitchen, a zone or a channel takes per quarter of an hour; null takes the limit away.
+    What a kitchen, a zone, a channel or a delivery partner takes per quarter of an hour; null takes the limit away.
 
     With `since` or `until` it holds for the windows of that time, else for all.
     """

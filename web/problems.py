@@ -215,6 +215,12 @@ KINDS: Mapping[str, Kind] = {
             "The order is not between its confirmation and its pickup",
             "What is picked up is with its courier: speak to the partner.",
         ),
+        Kind(
+            "not-with-courier",
+            409,
+            "The order is not with this courier",
+            "It may have another one by now, or a partner: its events tell.",
+        ),
         Kind("invalid-act", 422, "The instruction is not valid", "The errors point at what is wrong."),
         Kind(
             "not-confirmed",

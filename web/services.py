@@ -14,6 +14,7 @@ from app.capacity.limits import Wanted
 from app.capacity.model import SlotKind
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
+from app.fleet.service import CourierEntry
 from app.forecasting.service import Forecast
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
@@ -31,7 +32,7 @@ from app.settlement.views import (
 from app.webhooks.desk import Tested, WebhookWithSecret
 from app.webhooks.model import Changes, DeliveryPage, Replay, Replayed, Webhook
 from sagas.channel_desk import BreakerSwitch, Channels
-from sagas.delivery_desk import Marked, Rerouted, Settled
+from sagas.delivery_desk import Marked, Refused, Rerouted, Settled
 from sagas.operations import Instruction
 from sagas.pause_desk import Paused, Switch
 from sagas.wishes import Refunding, RefundWish
@@ -186,6 +187,12 @@ class DeliveryDesk(Protocol):
     def mark(self, tenant_id: str, order_id: str, status: Status, *, who: str, why: str) -> Marked: ...
 
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted: ...
+
+    def couriers(self, tenant_id: str) -> list[CourierEntry]: ...
+
+    def register(self, tenant_id: str, entries: Sequence[CourierEntry]) -> list[CourierEntry]: ...
+
+    def refuse(self, tenant_id: str, order_id: str, courier: str, *, who: str, why: str) -> Refused: ...
 
 
 class CapacityDesk(Protocol):

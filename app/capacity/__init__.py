@@ -1,5 +1,5 @@
 """
-Capacity: how many orders a kitchen, a zone or a channel takes in a window.
+Capacity: how many orders a kitchen, a zone, a channel or a delivery partner takes in a window.
 
 Truth in Postgres, a hot copy (the ledger) in Redis.
 """

@@ -109,6 +109,13 @@ end
 return out
 """
 ).replace("KEEP", str(_KEEP_AFTER_EXPIRY_S))
+_LEAVE = (
+    _HEAD
+    + """
+for i = 3, #ARGV, 3 do out[#out + 1] = redis.call('ZREM', prefix .. 'hold:' .. ARGV[i], ARGV[i + 1]) end
+return out
+"""
+)
 # An older rebuild that comes late leaves a newer one alone.
 _OPEN = """
 local opened = redis.call('GET', KEYS[1])
@@ -148,6 +155,7 @@ class Ledger:
         self._reserve = client.register_script(_RESERVE)
         self._drop = client.register_script(_DROP)
         self._put_back = client.register_script(_PUT_BACK)
+        self._leave = client.register_script(_LEAVE)
         self._open = client.register_script(_OPEN)
 
     def reserve(self, holds: Sequence[Hold], *, epoch: int, now: datetime) -> list[Held]:
@@ -256,6 +264,15 @@ class Ledger:
         :raises LedgerAway: if Redis does not answer
         """
         return [bool(n) for n in self._call(self._drop, entries, epoch, now)]
+
+    def leave(self, entries: Sequence[Entry], *, epoch: int, now: datetime) -> None:
+        """
+        Give these places back for now: their orders may take them again.
+
+        :raises LedgerLost: if the ledger is not of this epoch
+        :raises LedgerAway: if Redis does not answer
+        """
+        self._call(self._leave, entries, epoch, now)
 
     def put_back(self, entries: Sequence[Entry], *, epoch: int, now: datetime) -> list[bool]:
         """

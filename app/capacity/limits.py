@@ -1,8 +1,9 @@
-"""Limits that operators set: of a kitchen, a zone or a channel, for all windows or for some, at any time."""
+"""Limits that operators set: of a kitchen, a zone, a channel or a partner, for all windows or for some, at any time."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -14,6 +15,10 @@ from app.orders.document import Moment
 SET_AT_MOST = timedelta(days=14)
 ACTS_TOLD = 20
 _FOR_ALL = "-infinity"
+_SAID = (
+    "l.tenant_id, l.kind, l.name, l.capacity, "
+    "CASE WHEN isfinite(l.window_from) THEN extract(epoch FROM l.window_from)::bigint END"
+)
 # :default is what a kitchen takes of which nothing is said; s has tenant_id, kind, name and window_from.
 OF_SLOT = """
     coalesce((SELECT l.capacity FROM capacity_limits l
@@ -41,7 +46,7 @@ class NotLimited(errors.NotFound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """What one kitchen, zone or channel takes per window. `window_from` is null where it holds for all windows."""
+    """What one of them takes per window. `window_from` is null where it holds for all windows."""
 
     kind: SlotKind
     name: str
@@ -103,22 +108,26 @@ def known(connection: Connection, names: Iterable[Name]) -> Limits:
     wanted = [{"tenant": tenant, "kind": kind, "name": name} for tenant, kind, name in sorted(set(names))]
     result = connection.execute(
         text(
-            "SELECT l.tenant_id, l.kind, l.name, l.capacity, CASE WHEN isfinite(l.window_from) "
-            "THEN extract(epoch FROM l.window_from)::bigint END "
-            "FROM capacity_limits l JOIN json_to_recordset(CAST(:rows AS json)) "
+            f"SELECT {_SAID} FROM capacity_limits l JOIN json_to_recordset(CAST(:rows AS json)) "
             "AS w(tenant text, kind text, name text) ON (l.tenant_id, l.kind, l.name) = (w.tenant, w.kind, w.name)"
         ),
         {"rows": rows(wanted)},
     )
-    said: dict[Name, dict[int | None, int | None]] = {}
-    for tenant, kind, name, capacity, window in result:
-        said.setdefault((tenant, SlotKind(kind), name), {})[window] = capacity
-    return Limits(said)
+    return _limits(result)
+
+
+def of_partners(connection: Connection) -> Limits:
+    """All that is said of delivery partners, by any tenant."""
+    return _limits(
+        connection.execute(
+            text(f"SELECT {_SAID} FROM capacity_limits l WHERE kind = :kind"), {"kind": SlotKind.PARTNER}
+        )
+    )
 
 
 def of_slots(connection: Connection, slots: Iterable[Slot], *, default: int) -> dict[str, int | None]:
     """
-    The limit of each slot by its name, None for a zone or channel without one.
+    The limit of each slot by its name, None for all but kitchens without one.
 
     :param default: what a kitchen takes of which nothing is said
     """
@@ -214,6 +223,13 @@ def past_acts(connection: Connection, tenant_id: str) -> list[LimitAct]:
         )
         for row in result
     ]
+
+
+def _limits(result: Iterable[Any]) -> Limits:
+    said: dict[Name, dict[int | None, int | None]] = {}
+    for tenant, kind, name, capacity, window in result:
+        said.setdefault((tenant, SlotKind(kind), name), {})[window] = capacity
+    return Limits(said)
 
 
 def _begins(wanted: Wanted, now: datetime) -> list[str]:

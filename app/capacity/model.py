@@ -12,20 +12,21 @@ HOLD_MARGIN_S = 300
 ZONE_DEG = 0.02  # about two kilometres
 NO_LIMIT = 2**31 - 1
 
-_SLOT = re.compile(r"(?:(zone|channel):)?([^/]*)/(.*)/(\d+)", re.DOTALL)
+_SLOT = re.compile(r"(?:(zone|channel|partner):)?([^/]*)/(.*)/(\d+)", re.DOTALL)
 
 
 class SlotKind(StrEnum):
-    """What takes orders. A tenant's name has no colon, so the slots of zones and channels begin with their kind."""
+    """What takes orders. A tenant's name has no colon, so the slots of all but kitchens begin with their kind."""
 
     KITCHEN = "kitchen"  # every order holds a place in its restaurant's
     ZONE = "zone"  # where its restaurant is; held as soon as a limit was ever set
     CHANNEL = "channel"  # the one that the customer wishes; likewise
+    PARTNER = "partner"  # who is asked to deliver; likewise
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One window of a kitchen, a zone or a channel; `window` is its beginning in seconds since 1970."""
+    """One window of a kitchen, a zone, a channel or a partner; `window` is its beginning in seconds since 1970."""
 
     kind: SlotKind
     tenant_id: str
@@ -80,7 +81,7 @@ class Hold:
     """
     One order's place in a slot.
 
-    :param more: (slot, limit) of zones and channels in which it takes a place too: in all of them, or in none
+    :param more: (slot, limit) of all else in which it takes a place too: in all of them, or in none
     """
 
     run_id: int

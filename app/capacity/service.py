@@ -1,6 +1,6 @@
 """The truth of capacity in Postgres, and how the ledger is brought back to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, text
@@ -70,6 +70,17 @@ def holds_of(connection: Connection, run_ids: Sequence[int]) -> list[Hold]:
         Hold(row.run_id, row.order_id, row.slot, 0, row.expires_at, tuple((slot, 0) for slot in row.more))
         for row in result
     ]
+
+
+def move_places(connection: Connection, places: Mapping[int, Sequence[str]]) -> None:
+    """Write by run id in which slots its hold has places beside its kitchen's; one given back stays as it was."""
+    connection.execute(
+        text(
+            "UPDATE capacity_holds h SET more = n.more FROM json_to_recordset(CAST(:rows AS json)) "
+            "AS n(run_id bigint, more text[]) WHERE h.run_id = n.run_id AND h.released_at IS NULL"
+        ),
+        {"rows": rows([{"run_id": run_id, "more": slots} for run_id, slots in places.items()])},
+    )
 
 
 def rebuild(engine: Engine, ledger: Ledger) -> int:

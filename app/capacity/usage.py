@@ -54,7 +54,7 @@ _EMPTIED = """
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotUsage:
     """
-    One window of a kitchen, a zone or a channel.
+    One window of a kitchen, a zone, a channel or a partner.
 
     `taken` = `held` (on their way) + `committed` (past their gate); `refused` counts orders. `capacity` is null where
     there is no limit. `full_at`: when it was full, or will be before its window ends at the present pace; else null.

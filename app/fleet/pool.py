@@ -6,13 +6,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from app.database import rows
+from app.database import one_value, rows
 from app.optimization.model import Point
 
 WAITING = "('CONFIRMED', 'PREPARING', 'READY_FOR_PICKUP')"
 # Whoever waits is moved on every minute; what has not been for so long is over, or from before there was a pool.
 FORGOTTEN_AFTER = "interval '30 minutes'"
 USUAL_PREP_MINUTES = 15.0
+REFUSED_S = 600.0  # until the door, of what has no courier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class Waiting:
 
     :param ready: when its meal is ready, or should be
     :param eta: what was promised, if anything was
+    :param needs: what its courier must have
+    :param refused_by: couriers who have refused it
     """
 
     key: str
@@ -33,6 +36,8 @@ class Waiting:
     placed: datetime
     ready: datetime
     eta: datetime | None
+    needs: frozenset[str] = frozenset()
+    refused_by: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class Rider:
     on_from: datetime | None
     on_until: datetime | None
     max_orders: int
+    has: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,7 @@ def waiting(connection: Connection, *, most: int) -> Mapping[str, Sequence[Waiti
     result = connection.execute(
         text(f"""
             SELECT p.key, p.order_id, p.tenant_id, p.courier_id, o.restaurant_id, r.lat, r.lng, o.created_at, o.eta,
+                o.delivery_location->'needs' AS needs, p.refused_by,
                 (o.delivery_location->>'lat')::float8 AS to_lat, (o.delivery_location->>'lng')::float8 AS to_lng,
                 CASE o.status WHEN 'READY_FOR_PICKUP' THEN least(now(), o.updated_at)
                     ELSE p.at + coalesce(r.prep_minutes, :usual) * interval '1 minute' END AS ready
@@ -99,6 +106,8 @@ def waiting(connection: Connection, *, most: int) -> Mapping[str, Sequence[Waiti
                 placed=row.created_at,
                 ready=row.ready,
                 eta=row.eta,
+                needs=frozenset(row.needs or ()),
+                refused_by=frozenset(row.refused_by or ()),
             )
         )
     return found
@@ -117,7 +126,7 @@ def riders(connection: Connection, tenants: Sequence[str], *, soon_s: float) -> 
                 ORDER BY p.tenant_id, p.courier_id, p.busy_until DESC
             )
             SELECT c.id, c.tenant_id, coalesce(b.lat, c.lat) AS lat, coalesce(b.lng, c.lng) AS lng, b.busy_until,
-                c.on_from, c.on_until, c.max_orders
+                c.on_from, c.on_until, c.max_orders, c.has
             FROM couriers c LEFT JOIN busy b ON b.tenant_id = c.tenant_id AND b.courier_id = c.id
             WHERE c.tenant_id = ANY(:tenants)
                 AND greatest(c.on_from, b.busy_until, now()) <= now() + make_interval(secs => :soon_s)
@@ -136,6 +145,7 @@ def riders(connection: Connection, tenants: Sequence[str], *, soon_s: float) -> 
                 on_from=row.on_from,
                 on_until=row.on_until,
                 max_orders=row.max_orders,
+                has=frozenset(row.has or ()),
             )
         )
     return found
@@ -177,3 +187,48 @@ def move(connection: Connection, moves: Sequence[Move]) -> int:
         """),
         {"rows": rows(moves)},
     ).rowcount
+
+
+def refuse(connection: Connection, order_id: str, courier: str) -> bool:
+    """
+    The order's courier will not bring it: somebody else of the pool shall, with an event that it has nobody now.
+
+    Final or not, it waits again. The caller has locked the order, which is not picked up.
+
+    :return: whether the order was in the pool with this courier
+    """
+    key = one_value(
+        connection,
+        """
+        UPDATE fleet_pool SET refused_by = coalesce(refused_by, '{}') || courier_id, committed_at = NULL
+        WHERE order_id = :order AND courier_id = :courier AND state = 'pooled' RETURNING key
+        """,
+        {"order": order_id, "courier": courier},
+    )
+    if key is None:
+        return False
+    nobody = Move(key=key, order_id=order_id, previous=courier, courier=None, door_s=REFUSED_S, final=False)
+    move(connection, [nobody])
+    return True
+
+
+def given_up(connection: Connection, keys: Sequence[str]) -> list[str]:
+    """
+    Those of these orders that no courier on duty may have, fit and not having refused; locked until the commit.
+
+    :return: order ids
+    """
+    result = connection.execute(
+        text(f"""
+            SELECT o.id FROM fleet_pool p JOIN uoop_orders o ON o.id = p.order_id
+            WHERE p.key = ANY(:keys) AND p.state = 'pooled' AND p.committed_at IS NULL
+                AND o.status IN {WAITING} AND o.rerouting IS NULL
+                AND NOT EXISTS (SELECT FROM couriers c WHERE c.tenant_id = p.tenant_id
+                    AND coalesce(c.on_from, '-infinity') <= now() AND coalesce(c.on_until, 'infinity') > now()
+                    AND coalesce(o.delivery_location->'needs', '[]') <@ to_jsonb(coalesce(c.has, '{{}}'))
+                    AND c.id <> ALL(coalesce(p.refused_by, '{{}}')))
+            ORDER BY o.id FOR NO KEY UPDATE OF o
+        """),
+        {"keys": list(keys)},
+    )
+    return list(result.scalars())

@@ -15,6 +15,7 @@ class CourierEntry:
     :param at: latitude and longitude in degrees
     :param on_from: start of duty, None if always on
     :param on_until: end of duty, None if always on
+    :param has: a vehicle, skills: what an order's `needs` may ask for
     """
 
     id: str
@@ -22,19 +23,21 @@ class CourierEntry:
     on_from: datetime | None = None
     on_until: datetime | None = None
     max_orders: int = 3
+    has: tuple[str, ...] = ()
 
 
 def register(connection: Connection, tenant_id: str, entries: Sequence[CourierEntry]) -> None:
     """Add the couriers, or bring them to what is said now; twice is once."""
     connection.execute(
         text("""
-            INSERT INTO couriers (tenant_id, id, lat, lng, on_from, on_until, max_orders)
-            SELECT :tenant, id, lat, lng, on_from, on_until, max_orders
+            INSERT INTO couriers (tenant_id, id, lat, lng, on_from, on_until, max_orders, has)
+            SELECT :tenant, id, lat, lng, on_from, on_until, max_orders, has
             FROM json_to_recordset(CAST(:rows AS json)) AS c(id text, lat double precision, lng double precision,
-                on_from timestamptz, on_until timestamptz, max_orders smallint)
+                on_from timestamptz, on_until timestamptz, max_orders smallint, has text[])
             ORDER BY id
             ON CONFLICT (tenant_id, id) DO UPDATE SET lat = excluded.lat, lng = excluded.lng,
-                on_from = excluded.on_from, on_until = excluded.on_until, max_orders = excluded.max_orders
+                on_from = excluded.on_from, on_until = excluded.on_until, max_orders = excluded.max_orders,
+                has = excluded.has
         """),
         {
             "tenant": tenant_id,
@@ -47,6 +50,7 @@ def register(connection: Connection, tenant_id: str, entries: Sequence[CourierEn
                         "on_from": entry.on_from,
                         "on_until": entry.on_until,
                         "max_orders": entry.max_orders,
+                        "has": entry.has or None,
                     }
                     for entry in entries
                 ]

@@ -72,12 +72,14 @@ def _fleet_options(problem: Problem) -> list[list[_Option]]:
             continue
         ride = metres(job.pickup, job.dropoff)
         distances = _distances(positions[job.tenant_id], job.pickup)
-        for j in np.argsort(distances)[:NEAREST]:
-            options[i].append(
-                _fleet_option(
-                    by_tenant[job.tenant_id][j], float(distances[j]), ride, job, problem.minute_cost
-                )
-            )
+        couriers = by_tenant[job.tenant_id]
+        if job.needs:
+            distances[[not job.needs <= courier.has for courier in couriers]] = np.inf
+        nearest = np.argsort(distances)[:NEAREST]
+        if job.needs:
+            nearest = nearest[np.isfinite(distances[nearest])]
+        for j in nearest:
+            options[i].append(_fleet_option(couriers[j], float(distances[j]), ride, job, problem.minute_cost))
     return options
 
 
@@ -146,23 +148,27 @@ def _solve(problem: Problem, options: list[list[_Option]]) -> list[_Option] | No
 
 
 def _assignment(job: Job, pick: _Option, options: list[_Option]) -> Assignment:
-    others = sorted((o for o in options if o.channel != pick.channel and not o.courier), key=lambda o: o.cost)
+    """A courier of ours who was better given to somebody else is the last resort, when all partners refuse."""
+    best = _best(pick, options)
+    ours = best.get(OWN_FLEET)
+    others = sorted((o for o in best.values() if o is not pick and o is not ours), key=lambda o: o.cost)
+    last = (OWN_FLEET,) if ours and ours is not pick else ()
     return Assignment(
         run_id=job.run_id,
-        ranking=(pick.channel, *(option.channel for option in others)),
-        courier=pick.courier,
+        ranking=(pick.channel, *(option.channel for option in others), *last),
+        courier=ours.courier if ours else None,
         eta_s=round(pick.eta_s, 1),
         cost=round(pick.cost, 3),
-        offers=_offers(pick, options),
+        offers=tuple((o.channel, round(o.cost, 3), round(o.eta_s, 1)) for o in best.values()),
     )
 
 
-def _offers(pick: _Option, options: list[_Option]) -> tuple[tuple[str, float, float], ...]:
-    """The best of each channel; of the chosen one, what was chosen."""
+def _best(pick: _Option, options: list[_Option]) -> dict[str, _Option]:
+    """By channel the best; of the chosen one, what was chosen."""
     best = {pick.channel: pick}
     for option in options:
         if option.channel not in best or (
             option.cost < best[option.channel].cost and option.channel != pick.channel
         ):
             best[option.channel] = option
-    return tuple((o.channel, round(o.cost, 3), round(o.eta_s, 1)) for o in best.values())
+    return best

@@ -22,6 +22,7 @@ class Job:
     :param pickup: None if the kitchen's place is not known
     :param wish: the customer's channel: own_fleet, partner, pickup or None
     :param without: channels that are not to be asked
+    :param needs: what a courier of ours must have; partners see to that themselves
     """
 
     run_id: int
@@ -31,6 +32,7 @@ class Job:
     prep_s: float
     wish: str | None
     without: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Courier:
     tenant_id: str
     at: Point
     free: int
+    has: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +77,8 @@ class Assignment:
     """
     Who shall deliver one order.
 
-    :param ranking: channels to ask, best first: partner names, or the own fleet
-    :param courier: the provisional courier, if the own fleet leads the ranking
+    :param ranking: channels to ask, best first: partner names, and the own fleet, which comes first or last
+    :param courier: the provisional courier, if the own fleet is in the ranking
     :param eta_s: seconds until the door, if the first of the ranking takes it
     :param cost: of the first of the ranking, with the customer's time in it
     :param offers: every channel that could take it, with its cost and its seconds until the door

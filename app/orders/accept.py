@@ -6,7 +6,7 @@ reads what the first has committed. That holds across the partitions of the keys
 unique index could.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,7 +40,7 @@ _INSERT = text("""
         FROM json_to_recordset(CAST(:rows AS json)) AS d(id text, tenant_id text, key text, fingerprint text,
             customer_id text, restaurant_id text, items jsonb, delivery_location jsonb, total_amount numeric,
             currency text, fees jsonb, external_order_id text, window_from timestamptz, window_until timestamptz,
-            channel_preference text, notes text, confirm_within_s integer)
+            channel_preference text, notes text, confirm_within_s integer, lane text)
     ), orders AS (
         INSERT INTO uoop_orders (id, tenant_id, customer_id, restaurant_id, status, items, delivery_location,
             total_amount, currency, fees, external_order_id, window_from, window_until, channel_preference, notes,
@@ -51,7 +51,7 @@ _INSERT = text("""
         INSERT INTO runs (id, order_id, tenant_id, saga, version, lane, due_at, not_after)
         SELECT new.run_id, new.id, new.tenant_id,
             CASE WHEN new.release_at > now() THEN :later_saga ELSE :saga END,
-            CASE WHEN new.release_at > now() THEN :later_version ELSE :version END, :lane, now(),
+            CASE WHEN new.release_at > now() THEN :later_version ELSE :version END, new.lane, now(),
             new.release_at + make_interval(secs => coalesce(new.confirm_within_s, tenants.order_deadline_s))
         FROM new JOIN tenants ON tenants.id = new.tenant_id
     ), keys AS (
@@ -74,11 +74,13 @@ class StartWith:
     The saga that a new order starts on.
 
     :param later: for an order whose window is so far off that it is not released yet
+    :param lane: in which a tenant's new orders wait
     """
 
     saga: str
     version: int
     later: tuple[str, int]
+    lane: Callable[[str], str] = lambda _: FRONT
 
 
 def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) -> list[Answer]:
@@ -148,19 +150,18 @@ def _insert(connection: Connection, new: Sequence[tuple[str, NewOrder]], start: 
     accepted_at: datetime = connection.execute(
         _INSERT,
         {
-            "rows": rows([_row(order_id, order) for order_id, order in new]),
+            "rows": rows([_row(order_id, order, start.lane(order.tenant_id)) for order_id, order in new]),
             "lead": LEAD,
             "saga": start.saga,
             "version": start.version,
             "later_saga": start.later[0],
             "later_version": start.later[1],
-            "lane": FRONT,
         },
     ).scalar_one()
     return accepted_at
 
 
-def _row(order_id: str, new: NewOrder) -> dict[str, Any]:
+def _row(order_id: str, new: NewOrder, lane: str) -> dict[str, Any]:
     order = new.order
     window = order.requested_window
     return {
@@ -182,6 +183,7 @@ def _row(order_id: str, new: NewOrder) -> dict[str, Any]:
         "channel_preference": order.channel_preference,
         "notes": order.notes,
         "confirm_within_s": order.confirm_within_s,
+        "lane": lane,
     }
 
 

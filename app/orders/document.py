@@ -48,11 +48,13 @@ class MalformedJson(InvalidOrder):
 _TEXT = r"^[^\u0000-\u001f\u007f-\u009f]*(?![\s\S])"
 _AMOUNT = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,4})?(?![\s\S])"
 _CURRENCY = r"^[A-Z]{3}(?![\s\S])"
+_NEED = r"^[a-z][a-z0-9-]{0,31}(?![\s\S])"
 
 PATTERN_MEANINGS = {
     _TEXT: "must not hold control characters",
     _AMOUNT: "must be a plain decimal such as '12.50': not negative, no exponent, no leading zeros",
     _CURRENCY: "must be an ISO 4217 code such as 'BHD'",
+    _NEED: "must be lower-case letters, digits and dashes, a letter first",
 }
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=_TEXT)]
@@ -65,6 +67,7 @@ Amount = Annotated[
         examples=["1.250"],
     ),
 ]
+Need = Annotated[str, Meta(pattern=_NEED)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")]
 
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
@@ -95,12 +98,21 @@ class Fee(Struct, forbid_unknown_fields=True, frozen=True):
     amount: Amount
 
 
-class Location(Struct, forbid_unknown_fields=True, frozen=True):
-    """Where the meal goes; WGS 84 degrees."""
+class Location(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """Where the meal goes, WGS 84 degrees, and what it takes to bring it there."""
 
     lat: Annotated[float, Meta(ge=-90, le=90)]
     lng: Annotated[float, Meta(ge=-180, le=180)]
     address: Annotated[str, Meta(min_length=1, max_length=500, pattern=_TEXT)]
+    needs: Annotated[
+        list[Need],
+        Meta(
+            max_length=8,
+            description="What the courier must have, by names agreed with you: a vehicle, a skill. Our own couriers "
+            "are chosen by it, and partners are told.",
+            examples=[["car", "cool-box"]],
+        ),
+    ] = []
 
 
 class Window(Struct, forbid_unknown_fields=True, frozen=True):

@@ -19,9 +19,13 @@ from urllib.parse import urlsplit
 import msgspec
 from sqlalchemy import Engine
 
+from app.optimization.model import OWN_FLEET
 from app.providers.http import HttpProvider
 from app.providers.permits import Permits
 from app.providers.port import Kind, Provider
+from app.routing.pickup import PICKUP
+
+RESERVED = (OWN_FLEET, PICKUP)  # channels of our own
 
 
 class ProvidersFileError(ValueError):
@@ -142,6 +146,8 @@ def adapter(config: ProviderConfig, *, engine: Engine) -> HttpProvider:
 
 
 def _problem(config: ProviderConfig) -> str | None:
+    if config.name in RESERVED:
+        return "is the name of a channel of our own: a provider needs another"
     if not _is_usable(config.url):
         return "needs an http or https url with a host"
     if not all(fee.is_finite() and fee >= 0 for fee in (config.base_fee, config.per_km)):

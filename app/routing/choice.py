@@ -67,8 +67,14 @@ class Rated:
         return self.health + self.load + (LAST if self.obstacle else 0.0)
 
 
-def rate(partner: Partner, weights: Weights, figures: Figures, state: BreakerState) -> Rated:
-    """One partner at this moment. Who is only to be probed is taken for healthy: else he would never be."""
+def rate(
+    partner: Partner, weights: Weights, figures: Figures, state: BreakerState, *, full: bool = False
+) -> Rated:
+    """
+    One partner at this moment. Who is only to be probed is taken for healthy: else he would never be.
+
+    :param full: there is no room in his window
+    """
     ill = 0.0
     if state is not BreakerState.HALF_OPEN:
         ill = (1 - figures.answered_share) + (1 - figures.on_time_share)
@@ -76,7 +82,7 @@ def rate(partner: Partner, weights: Weights, figures: Figures, state: BreakerSta
     obstacle = None
     if state is BreakerState.OPEN:
         obstacle = PassedOver.BREAKER_OPEN
-    elif used >= 1:
+    elif full or used >= 1:
         obstacle = PassedOver.FULL
     found = Rated(
         partner=partner,

@@ -10,6 +10,8 @@ import msgspec
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app.capacity import limits
+from app.capacity.limits import Limits
 from app.database import rows
 from app.routing import figures
 from app.routing.choice import USUAL, Weights
@@ -23,10 +25,12 @@ class Latest:
     """
     :param figures: by partner, of those who have done something lately
     :param weights: of the tenants that have weights of their own
+    :param places: what partners take per window, where a tenant has said it
     """
 
     figures: Mapping[str, Figures] = field(default_factory=dict)
     weights: Mapping[str, Weights] = field(default_factory=dict)
+    places: Limits = field(default_factory=Limits)
 
 
 class Standings:
@@ -41,7 +45,9 @@ class Standings:
         """What is known; while the database is away, what was."""
         if time.monotonic() >= self._until:
             with suppress(OperationalError, InterfaceError), self._engine.begin() as connection:
-                self._latest = Latest(figures.latest(connection), _all_weights(connection))
+                self._latest = Latest(
+                    figures.latest(connection), _all_weights(connection), limits.of_partners(connection)
+                )
             self._until = time.monotonic() + self._fresh_s
         return self._latest
 

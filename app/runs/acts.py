@@ -110,6 +110,20 @@ def keep_begun(
     )
 
 
+def keep_on_order(
+    connection: Connection, order_id: str, act: str, *, who: str, why: str, after: Mapping[str, Any]
+) -> None:
+    """Write that an operator did something to an order that changes none of its runs; told with its first one."""
+    connection.execute(
+        text("""
+            INSERT INTO ops_acts (tenant_id, run_id, order_id, act, who, why, before, after)
+            SELECT tenant_id, run_id, id, :act, :who, :why, jsonb_build_object('status', status), CAST(:after AS jsonb)
+            FROM uoop_orders WHERE id = :id
+        """),
+        {"id": order_id, "act": act, "who": who, "why": why, "after": rows(after)},
+    )
+
+
 def subject(row: Any) -> Subject:
     """Read the columns of SUBJECT."""
     named = {name: getattr(row, name) for name in Subject.__slots__}

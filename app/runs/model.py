@@ -41,6 +41,7 @@ class Verdict(StrEnum):
 
 
 FRONT = "front"
+EXPRESS = "express"  # new orders of who has few waiting, while another has more than a claim can take
 RETRY = "retry"
 COMPENSATION = "compensation"
 PAUSED = "paused:"

@@ -7,7 +7,7 @@ moment, since a process has died, what waits is no sign of too many orders: the 
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import structlog
@@ -15,10 +15,11 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.runs.cohorts import WAITING_TENANTS
-from app.runs.model import FRONT
+from app.runs.model import EXPRESS, FRONT
 
 LOOK_EVERY_S = 0.2
 STANDSTILL_S = 15.0  # for which orders are taken in though nobody claims them
+FEW = 50  # waiting orders
 
 log = structlog.get_logger()
 
@@ -86,6 +87,8 @@ class Pressure:
         """
         self._engine, self._shed_above_s, self._claim = engine, shed_above_s, claim
         self._waiting: Mapping[str, Waiting] = {}
+        self._crowding: Set[str] = frozenset()  # who has more waiting than a claim can take
+        self._express_no_more: Set[str] = frozenset()
         threading.Thread(target=self._look, name="pressure", daemon=True).start()
 
     def retry_after_s(self, tenant_id: str) -> float | None:
@@ -93,12 +96,21 @@ class Pressure:
         found = self._waiting.get(tenant_id)
         return max(1.0, round(found.age_s)) if found and found.is_too_much(self._shed_above_s) else None
 
+    def lane(self, tenant_id: str) -> str:
+        """Where a new order of the tenant shall wait: not behind another's thousands."""
+        beside_a_crowd = bool(self._crowding) and tenant_id not in self._crowding
+        return EXPRESS if beside_a_crowd and tenant_id not in self._express_no_more else FRONT
+
     def _look(self) -> None:
         pause = threading.Event()
         while not pause.wait(LOOK_EVERY_S):
             try:
                 with self._engine.begin() as connection:
-                    self._waiting = waiting(connection, claim=self._claim)
+                    found = waiting(connection, claim=self._claim)
+                    crowding = {tenant for tenant, w in found.items() if w.overflows}
+                    express = waiting(connection, claim=FEW, lane=EXPRESS) if crowding else {}
+                self._express_no_more = {tenant for tenant, w in express.items() if w.overflows}
+                self._waiting, self._crowding = found, crowding
             except SQLAlchemyError as error:
                 log.warning("pressure-unknown", error=type(error).__name__)
                 pause.wait(1.0)

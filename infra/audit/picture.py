@@ -153,7 +153,7 @@ _ACTS = """
     FROM ops_acts WHERE run_id IS NOT NULL GROUP BY run_id
 """
 # A run that waits for a resume is due when its time is over, or, past the pivot and being undone, not at all.
-_FURTHER = "(starts_with(slot, 'zone:') OR starts_with(slot, 'channel:'))"  # beside the kitchen's
+_FURTHER = "slot ~ '^(zone|channel|partner):'"  # beside the kitchen's
 _ORDERS = f"""
     CREATE TEMP TABLE audit_orders AS
     SELECT coalesce(o.id, e.order_id) AS order_id, o.id IS NOT NULL AS known, o.tenant_id, o.restaurant_id, o.status,
@@ -222,7 +222,7 @@ _SLOTS = """
         CASE WHEN s.part[1] IS NULL THEN coalesce(r.slot_capacity, m.capacity) END) AS capacity
     FROM (
         SELECT coalesce(t.slot, l.slot) AS slot, coalesce(t.held, 0) AS held, coalesce(l.held, 0) AS ledger_held,
-            regexp_match(coalesce(t.slot, l.slot), '^(?:(zone|channel):)?([^/]*)/(.*)/([0-9]+)$') AS part
+            regexp_match(coalesce(t.slot, l.slot), '^(?:(zone|channel|partner):)?([^/]*)/(.*)/([0-9]+)$') AS part
         FROM (SELECT slot, count(*) FILTER (WHERE state <> 't' OR direction <> 'b') AS held FROM (
                 SELECT slot, state, direction FROM audit_orders WHERE held AND unexpired
                 UNION ALL SELECT unnest(more), state, direction FROM audit_orders

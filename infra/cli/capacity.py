@@ -1,4 +1,4 @@
-"""capacity: what kitchens, zones and channels have taken and may take, by the REST API."""
+"""capacity: what kitchens, zones, channels and partners have taken and may take, by the REST API."""
 
 import getpass
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    group = typer.Typer(help="What kitchens, zones and channels take per quarter of an hour.")
+    group = typer.Typer(help="What kitchens, zones, channels and partners take per quarter of an hour.")
     group.callback(invoke_without_command=True)(show)
     group.command("limits")(limits)
     group.command("limit")(limit)

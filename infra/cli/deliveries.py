@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(no_args_is_help=True, help="See and steer deliveries under way.")
     group.command("list")(list_reports)
-    for command in (parked, apply, dismiss, mark):
+    for command in (parked, apply, dismiss, mark, refuse):
         group.command()(command)
     app.add_typer(group, name="deliveries")
 
@@ -80,6 +80,17 @@ def mark(
     """Move an order forward by hand."""
     told = _client().mark_order(order, {"status": status.value, **_why(reason)})
     _print(told, f"{told['tracking_id']}: {told['before']} -> {told['status']}", as_json=as_json)
+
+
+def refuse(
+    order: Annotated[str, typer.Argument(metavar="ID", help="Tracking id.")],
+    courier: Annotated[str, typer.Argument(help="Of the own fleet, who has the order now.")],
+    reason: _Reason,
+    as_json: _Json = False,
+) -> None:
+    """Take an order from a courier who will not bring it; another one gets it, or a partner."""
+    told = _client().refuse_order(order, {"courier": courier, **_why(reason)})
+    _print(told, f"{told['tracking_id']} waits for another courier than {told['courier']}", as_json=as_json)
 
 
 def _settle(act: str, reports: list[str], reason: str, *, as_json: bool) -> None:

@@ -192,6 +192,10 @@ class Client:
         """Give an order to another partner."""
         return self._tell(f"{OPS_ORDERS}/{quote(order_id, safe='')}/reroute", instruction)
 
+    def refuse_order(self, order_id: str, instruction: Mapping[str, object]) -> Any:
+        """Take an order from a courier of the own fleet."""
+        return self._tell(f"{OPS_ORDERS}/{quote(order_id, safe='')}/refusals", instruction)
+
     def _tell(self, path: str, document: Mapping[str, object]) -> Any:
         return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})
 

@@ -7,7 +7,7 @@ import redis
 from celery import Celery, chain, chord
 
 from app.runs.cohorts import Claimed
-from app.runs.model import Direction, is_isolation_lane, is_provider_lane
+from app.runs.model import EXPRESS, Direction, is_isolation_lane, is_provider_lane
 from sagas.definition import Priority, Queue, Registry, Step
 
 RUN_STEP, JOIN = "uoop.run-step", "uoop.join"
@@ -55,8 +55,9 @@ class CeleryCarrier:
         if is_isolation_lane(claimed.lane):
             limit_s = min(limit_s, ISOLATION_LIMIT_S)
         priority, queue = definition.priority, definition.queue
-        if claimed.direction is Direction.BACKWARD:
-            priority = min(priority, Priority.HIGH)  # what is given back is waited for by others
+        if claimed.direction is Direction.BACKWARD or claimed.lane == EXPRESS:
+            # what is given back is waited for by others; express overtakes
+            priority = min(priority, Priority.HIGH)
         if queue is Queue.PARTNER and is_provider_lane(claimed.lane):
             queue = Queue.PATIENT
         return self._app.signature(

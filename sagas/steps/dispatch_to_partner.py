@@ -6,6 +6,8 @@ effect: he refused, or could not be reached at all, and nobody asked him before;
 the recall. Who is asked next is committed before he is asked, and who is recalled before he is recalled: an
 executor that slept must not take back what another has meanwhile arranged with the same partner.
 
+He who has a limit per window is asked only for orders that hold a place with him.
+
 Of a partner whose breaker is not closed nothing new is asked: his orders go to the next one at once, but a few that
 probe him. These first ask him for what they surely do not find, so that no order is in doubt for having probed.
 """
@@ -28,7 +30,7 @@ from app.runs.model import UNDONE, Member, Outcome, Verdict, is_provider_lane, p
 from sagas import pausing
 from sagas.definition import Call, Result
 from sagas.ports import Ports
-from sagas.steps import asking, plan_fulfilment
+from sagas.steps import asking, partner_places, plan_fulfilment
 
 NAME = dispatched.STEP
 READS = ("customer_id", "restaurant_id", "delivery_location")
@@ -98,6 +100,7 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
     while turn:
         going_on = [asked for asked in turn if asked.recalling]
         turn = [asked for asked in turn if not asked.recalling]
+        turn = _with_places(ports, call, turn, going_on, outcomes)
         answers = asking.side_by_side(turn, partial(_ask, ports, call, places))
         for asked in turn:
             answer = answers[asked.member.run_id]
@@ -110,6 +113,17 @@ def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
                 going_on.append(asked)
         turn = _next_partners(ports, call, barred, going_on, outcomes)
     return Result(outcomes)
+
+
+def _with_places(
+    ports: Ports, call: Call, turn: Sequence[_Asked], going_on: list[_Asked], outcomes: dict[int, Outcome]
+) -> list[_Asked]:
+    """Those who have a place with their partner, or need none; where he is full it is as if he had refused."""
+    turns = [partner_places.Turn(asked.member, asked.partner, asked.sure) for asked in turn]
+    full, later = partner_places.take(ports, call, turns)
+    going_on += [asked for asked in turn if asked.member.run_id in full]
+    outcomes |= later
+    return [a for a in turn if a.member.run_id not in full and a.member.run_id not in later]
 
 
 def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
@@ -346,7 +360,8 @@ def _request(asked: _Asked, places: Mapping[tuple[str, str], Restaurant]) -> Req
             "restaurant": given["restaurant_id"],
             "pickup": {"lat": place.lat, "lng": place.lng} if place else None,
             "dropoff": {"lat": dropoff["lat"], "lng": dropoff["lng"]},
-            "courier": plan.get("courier"),
+            "courier": plan.get("courier") if asked.partner == plan_fulfilment.OWN_FLEET else None,
             "eta_s": plan["eta_s"],
+            **({"needs": dropoff["needs"]} if "needs" in dropoff else {}),
         },
     )

@@ -17,6 +17,7 @@ from app.routing.pickup import PICKUP
 from app.runs.model import Member, Outcome, Outcomes, Verdict
 from sagas.definition import Call, Result
 from sagas.ports import Ports
+from sagas.steps import partner_places
 
 __all__ = ["NAME", "NO_COMPENSATION", "OWN_FLEET", "READS", "plan"]
 
@@ -46,13 +47,14 @@ def ranked(ports: Ports, call: Call, members: Sequence[Member], without: Mapping
     latest, barred = ports.standings.latest(), ports.breakers.barred()
     outcomes: dict[int, Outcome] = {}
     told: list[dict[str, object]] = []
-    for weights, group in _by_weights(members, latest.weights):
+    for weights, full, group in _alike(members, latest.weights, partner_places.full(ports, members)):
         rated = [
             choice.rate(
                 partner,
                 weights,
                 latest.figures.get(partner.name, Figures()),
                 barred.get(partner.name, BreakerState.CLOSED),
+                full=partner.name in full,
             )
             for partner in ports.partners
         ]
@@ -80,16 +82,17 @@ def _record(
     return outcomes
 
 
-def _by_weights(
-    members: Sequence[Member], known: Mapping[str, Weights]
-) -> Iterable[tuple[Weights, Sequence[Member]]]:
-    """Those whose tenants weigh alike are planned together."""
-    if not known:
-        return [(USUAL, members)]
-    groups: dict[Weights, list[Member]] = {}
+def _alike(
+    members: Sequence[Member], known: Mapping[str, Weights], full: Mapping[int, frozenset[str]]
+) -> Iterable[tuple[Weights, frozenset[str], Sequence[Member]]]:
+    """Those whose tenants weigh alike are planned together, if the same partners have no room for them."""
+    if not known and not full:
+        return [(USUAL, frozenset(), members)]
+    groups: dict[tuple[Weights, frozenset[str]], list[Member]] = {}
     for member in members:
-        groups.setdefault(known.get(member.tenant_id, USUAL), []).append(member)
-    return groups.items()
+        alike = known.get(member.tenant_id, USUAL), full.get(member.run_id, frozenset())
+        groups.setdefault(alike, []).append(member)
+    return [(*alike, group) for alike, group in groups.items()]
 
 
 def _collected(job: Job) -> Assignment:
@@ -116,6 +119,7 @@ def _job(member: Member, place: Restaurant | None, without: Collection[str]) -> 
         prep_s=prep * 60,
         wish=None if wish in without else wish,
         without=frozenset(without),
+        needs=frozenset(dropoff.get("needs", ())),
     )
 
 

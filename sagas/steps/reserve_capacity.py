@@ -1,7 +1,7 @@
 """A place in the kitchen's window, and in zones and channels with limits, for a whole cohort in one call."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -99,10 +99,11 @@ def reserve(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
 
 
 def release(ports: Ports, _: Call, members: Sequence[Member]) -> Result:
-    """Give each order's places back; harmless for one that never had any."""
+    """Give each order's places back, with its partner too; harmless for one that never had any."""
     with ports.engine.begin() as connection:
         book = opened(connection, members, otherwise=0)
-    holds = [book.hold(m) for m in members]
+        kept = {hold.run_id: hold.more for hold in service.holds_of(connection, [m.run_id for m in members])}
+    holds = [_with(book.hold(m), kept.get(m.run_id, ())) for m in members]
     try:
         ports.ledger.release(holds, epoch=book.epoch, now=datetime.now(UTC))
     except errors.Unavailable as error:
@@ -125,6 +126,11 @@ def opened(connection: Connection, members: Sequence[Member], *, otherwise: int)
         ]
     }
     return Book(epoch, kitchens, capacity_limits.known(connection, names), otherwise)
+
+
+def _with(hold: Hold, places: Sequence[tuple[str, int]]) -> Hold:
+    """The hold, with those of the places that it has not."""
+    return replace(hold, more=(*hold.more, *(place for place in places if place[0] not in hold.slots)))
 
 
 def _others(member: Member, kitchen: Restaurant | None) -> list[tuple[SlotKind, str]]:

@@ -463,6 +463,14 @@ IN_POSTGRES: list[tuple[str, set[str], list[str]]] = [
         ],
     ),
     (
+        "a partner has more than he takes",
+        {"never-oversold", "ledger-agrees"},
+        [
+            f"UPDATE capacity_holds SET more = '{{partner:default/swift/0}}' WHERE order_id = {CONFIRMED}",
+            "INSERT INTO capacity_limits VALUES ('default', 'partner', 'swift', '-infinity', 0, 0)",
+        ],
+    ),
+    (
         "the truth is of another epoch than the ledger",
         {"ledger-epoch"},
         ["UPDATE capacity_ledger SET epoch = epoch + 1"],

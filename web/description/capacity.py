@@ -112,8 +112,8 @@ def _drawn(description: str) -> dict[str, Any]:
 USAGE = Blueprint.doc(
     operationId="getCapacity",
     summary="What is taken",
-    description="Zones, and slots of kitchens, zones and channels, by quarter of an hour; measured every 15 seconds "
-    "and kept for a week. Needs a key of scope ops, as all that follows.",
+    description="Zones, and slots of kitchens, zones, channels and partners, by quarter of an hour; measured every "
+    "15 seconds and kept for a week. Needs a key of scope ops, as all that follows.",
     security=SECURITY,
     parameters=query_parameters(CapacityQuery),
     responses={
@@ -142,8 +142,8 @@ LIMITS = Blueprint.doc(
 SET_LIMIT = Blueprint.doc(
     operationId="setCapacityLimit",
     summary="Change what may be taken",
-    description="A limit of a kitchen, a zone or a channel, for all windows or for those of a time. It holds for "
-    "orders that come from now on; those that hold a place keep it. Kept with who did it and why.",
+    description="A limit of a kitchen, a zone, a channel or a delivery partner, for all windows or for those of a "
+    "time. It holds for orders that come from now on; those that hold a place keep it. Kept with who did it and why.",
     security=SECURITY,
     requestBody=body("SetLimit", LIMIT),
     responses={

@@ -74,3 +74,36 @@ REROUTE = Blueprint.doc(
         **problems_of("order-not-found", "no-such-path", "not-before-pickup", "run-under-way", *WRITING),
     },
 )
+REFUSE = Blueprint.doc(
+    operationId="refuseOrder",
+    summary="Take an order from a courier of the own fleet",
+    description="Before it is picked up: he will not bring it, and is not asked for it again. The next plan of the "
+    "pool, within a minute, gives it to another courier, or, where none is left that may have it, to a partner.",
+    security=SECURITY,
+    requestBody=body("RefuseOrder", examples.REFUSE),
+    responses={
+        "200": answer("From whom it is taken.", "Refused", examples.REFUSED, []),
+        **problems_of("order-not-found", "no-such-path", "not-before-pickup", "not-with-courier", *WRITING),
+    },
+)
+COURIERS = Blueprint.doc(
+    operationId="listCouriers",
+    summary="Your own couriers",
+    security=SECURITY,
+    responses={
+        "200": answer("All of them, by id.", "Couriers", examples.COURIERS, []),
+        **problems_of(*READING),
+    },
+)
+REGISTER = Blueprint.doc(
+    operationId="registerCouriers",
+    summary="Make couriers known",
+    description="Adds them, or brings those who are known to what is said now; the others stay. Plans heed it from "
+    "then on. Who goes off duty has an `on_until` that is past.",
+    security=SECURITY,
+    requestBody=body("Couriers", examples.COURIERS),
+    responses={
+        "200": answer("All of them, by id.", "Couriers", examples.COURIERS, []),
+        **problems_of(*WRITING),
+    },
+)

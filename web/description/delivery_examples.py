@@ -49,3 +49,18 @@ MARK: dict[str, Any] = {
 MARKED: dict[str, Any] = {"tracking_id": TRACKING_ID, "before": "PICKED_UP", "status": "DELIVERED"}
 REROUTE: dict[str, Any] = {"reason": "The courier has had an accident.", "operator": "ali"}
 REROUTED: dict[str, Any] = {"tracking_id": TRACKING_ID, "run_id": "3714096215048890021"}
+REFUSE: dict[str, Any] = {"courier": "rider-7", "reason": "His bicycle has a flat tyre.", "operator": "ali"}
+REFUSED: dict[str, Any] = {"tracking_id": TRACKING_ID, "courier": "rider-7"}
+COURIERS: dict[str, Any] = {
+    "couriers": [
+        {
+            "id": "rider-7",
+            "lat": 26.2235,
+            "lng": 50.5876,
+            "on_from": "2026-11-23T07:00:00Z",
+            "on_until": "2026-11-23T15:00:00Z",
+            "max_orders": 3,
+            "has": ["car", "cool-box"],
+        }
+    ]
+}

@@ -90,6 +90,7 @@ def followed(problem: Problem, bundles: Bundles, costs: Costs, firsts: Columns, 
     gain += weighing.lateness(problem, bundles, pickup.T).T
     reduced = gain - prices.bundles[None, :] + slack[:, None]
     reduced[pickup > costs.off_at[firsts.courier][:, None]] = np.inf
+    reduced[_too_late(problem, bundles, pickup)] = np.inf
     reduced[np.isinf(costs.total[:, firsts.courier].T)] = np.inf
     reduced[_overlap(members, bundles.members)] = np.inf
     rows, then = np.nonzero(_least(reduced, AT_ONCE, axis=1) & (reduced < PAYS))
@@ -111,6 +112,18 @@ def _least(table: Floats, count: int, *, axis: int) -> npt.NDArray[np.bool_]:
     marks = np.zeros(table.shape, bool)
     np.put_along_axis(marks, order.take(range(count), axis=axis), True, axis=axis)
     return marks
+
+
+def _too_late(problem: Problem, bundles: Bundles, pickup: Floats) -> npt.NDArray[np.bool_]:
+    """Where fetching a bundle then (any by bundles) brings one of its orders after the order's own end."""
+    late = np.zeros(pickup.shape, bool)
+    if all(order.not_after is None for order in problem.orders):
+        return late
+    ends = np.array([np.inf if order.not_after is None else order.not_after for order in problem.orders])
+    for n in range(MOST_IN_A_BUNDLE):
+        members = bundles.members[:, n]
+        late |= pickup + bundles.offsets[:, n] > np.where(members >= 0, ends[members], np.inf)
+    return late
 
 
 def _overlap(a: Ints, b: Ints) -> npt.NDArray[np.bool_]:

@@ -86,6 +86,7 @@ class FakeProvider:
     def __init__(self, name: str, kind: Kind, book: Book) -> None:
         self.name, self.kind, self.book = name, kind, book
         self.calls: list[tuple[str, str]] = []
+        self.needs: dict[str, object] = {}  # what it was told that a courier must have, by key
         self.listed: dict[tuple[str, str], Listed] = {}
         self.lists = True
         self._currencies: dict[str, str] = {}
@@ -130,6 +131,7 @@ class FakeProvider:
         for request in requests:
             self._currencies[request.key] = str(request.body.get("currency"))
             self.book.amounts[request.key] = str(request.body.get("amount"))
+            self.needs[request.key] = request.body.get("needs")
         answers = [self._do(resource, request.key, late) for request in requests]
         self._happen("after do")
         return answers

@@ -127,7 +127,8 @@ def client_of_the_api(
     url = shared_engine.url.render_as_string(hide_password=False)
     settings = Settings(home=servers_home, database_url=url, redis_url=redis_url, providers=providers)  # type: ignore[arg-type]
     bell = QuietDoorbell()
-    services = front_door.services(settings, front_door.group_commit(settings, bell), bell)
+    behind = front_door.pressure(settings)
+    services = front_door.services(settings, front_door.group_commit(settings, bell, behind), bell, behind)
     return create_app(services).test_client()
 
 

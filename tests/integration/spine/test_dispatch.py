@@ -52,6 +52,41 @@ def test_the_next_partner_is_asked_after_his_intent_is_committed(world: World, m
     assert world.statuses() == {order: "CONFIRMED"}
 
 
+@pytest.fixture
+def distant(world: World) -> World:
+    """A courier of ours is free, but so far away that any partner is cheaper."""
+    world.add_courier()
+    world.sql("UPDATE couriers SET lat = 26.6")
+    return world
+
+
+def test_a_courier_of_ours_brings_what_all_partners_refuse(distant: World) -> None:
+    for partner in distant.partners.values():
+        partner.behave(Mood.REFUSE)
+
+    (order,) = distant.accept()
+    distant.settle()
+
+    assert asked(distant) == list(RANKING)
+    assert distant.rows("SELECT status, partner FROM uoop_orders") == [("CONFIRMED", "own-fleet")]
+    assert distant.rows("SELECT order_id, courier_id FROM fleet_pool") == [(order, "courier-1")]
+
+
+def test_while_a_partner_may_have_it_no_courier_of_ours_is_asked(distant: World) -> None:
+    distant.partners[FIRST].behave(Mood.REFUSE)
+    distant.partners[SECOND].behave(Mood.REFUSE)
+    distant.partners[THIRD].behave(Mood.LOSE_ANSWER, times=1)
+    claimed, (order,) = brought_to_dispatch(distant)
+
+    dispatch(distant, claimed)
+    pooled = distant.pooled()
+    distant.settle()
+
+    assert pooled == 0
+    assert distant.standing().count(f"{order}:{DISPATCH}:{THIRD}:0") == 1
+    assert distant.pooled() == 0
+
+
 def test_all_who_may_have_it_are_recalled_at_the_same_time(world: World) -> None:
     (order,) = world.accept()
     together = threading.Barrier(len(RANKING))

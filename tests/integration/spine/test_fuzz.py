@@ -177,8 +177,9 @@ def app_and_doors(
         shed_above_ms=3_600_000,
     )  # type: ignore[arg-type]
     bell = QuietDoorbell()
-    commit = front_door.group_commit(chosen, bell)
-    services = front_door.services(chosen, commit, bell)
+    behind = front_door.pressure(chosen)
+    commit = front_door.group_commit(chosen, bell, behind)
+    services = front_door.services(chosen, commit, bell, behind)
     app: Flask = create_app(services)
     loop = asyncio.new_event_loop()
     yield Doors(app.test_client(), HotLane(app, services, commit.submit_for, threads=2, places=10), loop)

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import redis
 from fake_providers import Mood
 from sqlalchemy import Engine as Database
 from together import all_at_once, at_once
-from world import World
+from world import START, World, submission
 
+from app.orders import accept
 from app.runs import cohorts, pressure
 from app.runs.cohorts import Claimed
+from app.runs.model import EXPRESS, FRONT
 
 
 def lanes_of(world: World, claimed: list[Claimed]) -> Counter[str]:
@@ -288,6 +291,41 @@ def test_only_the_tenant_whose_orders_wait_too_long_is_turned_away(
 
     eventually(lambda: found.retry_after_s("another") is not None)
     assert found.retry_after_s("default") is None
+
+
+def test_a_tenant_with_few_orders_does_not_wait_behind_anothers_crowd(
+    world: World, eventually: Callable[..., object]
+) -> None:
+    add_tenants(world, "another", "third")
+    world.accept(4)
+    found = pressure.Pressure(world.db, shed_above_s=4.0, claim=3)
+
+    eventually(lambda: found.lane("another") == EXPRESS)
+    assert (found.lane("default"), found.lane("third")) == (FRONT, EXPRESS)
+
+
+def test_who_fills_the_express_lane_waits_at_the_front_again(
+    world: World, eventually: Callable[..., object]
+) -> None:
+    add_tenants(world, "another", "third")
+    world.accept(4)
+    with world.db.begin() as connection:
+        start = replace(START, lane=lambda _: EXPRESS)
+        accept.accept(connection, [submission(tenant="another") for _ in range(pressure.FEW + 1)], start)
+    found = pressure.Pressure(world.db, shed_above_s=4.0, claim=3)
+
+    eventually(lambda: found.lane("third") == EXPRESS)
+    assert found.lane("another") == FRONT
+
+
+def test_an_order_in_the_express_lane_is_carried_as_any_other(world: World) -> None:
+    with world.db.begin() as connection:
+        cohorts.open_lane(connection, EXPRESS, slots=1)
+        accept.accept(connection, [submission()], replace(START, lane=lambda _: EXPRESS))
+
+    world.walk(world.claim_one())
+
+    assert set(world.statuses().values()) == {"CONFIRMED"}
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,15 @@
 from datetime import timedelta
 
 import pytest
-from world import World
+from world import RANKING, World
 
+from app.doorbell import Bell
 from app.fleet import pool as book
 from app.fleet.pool import Move
+from app.fleet.service import CourierEntry
+from app.orders.document import Location
 from sagas import pool
+from sagas.delivery_desk import DeliveryDesk, NotBeforePickup, NotWithCourier
 
 ROW = "SELECT courier_id, committed_at IS NOT NULL FROM fleet_pool WHERE order_id = :order"
 EVENTS = """
@@ -30,7 +34,7 @@ def nearer(world: World) -> None:
     world.sql("INSERT INTO couriers (tenant_id, id, lat, lng) VALUES ('default', 'courier-2', 26.2, 50.6)")
 
 
-def row(world: World, order: str) -> tuple[str, bool]:
+def row(world: World, order: str) -> tuple[str | None, bool]:
     ((courier, final),) = world.rows(ROW, order=order)
     return courier, final
 
@@ -141,3 +145,101 @@ def test_each_tenants_pool_is_its_own(world: World, order: str) -> None:
     pool.replan(world.ports)
 
     assert row(world, order)[0] == "courier-1"
+
+
+BY_CAR = Location(lat=26.2, lng=50.6, address="Road 2803", needs=["car"])
+CHANNEL = "SELECT channel, partner FROM uoop_orders WHERE id = :order"
+
+
+def refuse(world: World, order: str, courier: str) -> None:
+    DeliveryDesk(world.db, world.doorbell).refuse("default", order, courier, who="ali", why="a flat tyre")
+
+
+def test_an_order_goes_to_a_courier_who_has_what_it_needs(world: World) -> None:
+    world.add_courier()
+    driver = CourierEntry(id="driver", at=(26.21, 50.6), has=("car", "cool-box"))
+    known = DeliveryDesk(world.db, world.doorbell).register("default", [driver])
+
+    (order,) = world.accept(delivery_location=BY_CAR)
+    world.settle()
+    pool.replan(world.ports)
+
+    assert driver in known
+    assert row(world, order) == ("driver", False)
+
+
+def test_an_order_that_nobody_of_ours_fits_goes_to_a_partner_who_is_told_why(world: World) -> None:
+    world.add_courier()
+
+    (order,) = world.accept(delivery_location=BY_CAR)
+    world.settle()
+
+    assert world.rows(CHANNEL, order=order) == [("partner", RANKING[0])]
+    assert list(world.partners[RANKING[0]].needs.values()) == [["car"]]
+
+
+def test_what_a_courier_refuses_another_one_brings(world: World, order: str) -> None:
+    world.sql("INSERT INTO couriers (tenant_id, id, lat, lng) VALUES ('default', 'courier-2', 26.21, 50.6)")
+
+    refuse(world, order, "courier-1")
+    told = row(world, order)
+    pool.replan(world.ports)
+
+    assert told == (None, False)
+    assert row(world, order) == ("courier-2", False)
+    changes = [(data["previous"], data["courier"]) for _, data in world.rows(EVENTS, order=order)]
+    assert changes == [("courier-1", None), (None, "courier-2")]
+    assert world.rows("SELECT act, who, why FROM ops_acts") == [("courier-refuses", "ali", "a flat tyre")]
+
+
+def test_a_final_courier_may_refuse_too(world: World, order: str) -> None:
+    hungry(world)
+    pool.replan(world.ports)
+
+    refuse(world, order, "courier-1")
+
+    assert row(world, order) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        "UPDATE fleet_pool SET refused_by = '{courier-1}'",
+        "UPDATE couriers SET on_until = now() - interval '1 minute'",
+        'UPDATE uoop_orders SET delivery_location = delivery_location || \'{"needs": ["car"]}\'',
+    ],
+)
+def test_what_no_courier_on_duty_may_have_gets_a_partner(world: World, order: str, nobody: str) -> None:
+    world.sql(nobody)
+
+    changed = pool.replan(world.ports)
+    world.settle()
+
+    assert changed == 1
+    assert Bell.CLAIM in world.doorbell.rung
+    assert world.rows(CHANNEL, order=order) == [("partner", RANKING[0])]
+    assert world.pooled() == 0
+
+
+def test_what_fits_a_courier_who_is_busy_waits_for_him(world: World, order: str) -> None:
+    hungry(world)
+    pool.replan(world.ports)
+    (second,) = world.accept()
+    world.settle()
+    world.sql("UPDATE fleet_pool SET busy_until = now() + interval '2 hours' WHERE committed_at IS NOT NULL")
+
+    pool.replan(world.ports)
+
+    assert world.rows(CHANNEL, order=second) == [("own-fleet", "own-fleet")]
+    assert world.one("SELECT count(*) FROM follow_ups") == 0
+
+
+def test_only_the_orders_own_courier_refuses_it_and_only_before_its_pickup(world: World, order: str) -> None:
+    with pytest.raises(NotWithCourier):
+        refuse(world, order, "courier-2")
+    world.sql("UPDATE uoop_orders SET status = 'PICKED_UP'")
+
+    with pytest.raises(NotBeforePickup):
+        refuse(world, order, "courier-1")
+
+    assert row(world, order) == ("courier-1", False)

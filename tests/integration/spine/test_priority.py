@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from test_saga import with_step
 
 from app.runs.cohorts import Claimed
-from app.runs.model import Direction
+from app.runs.model import EXPRESS, Direction
 from infra.exposition import Stores
 from sagas.backends.celery import CeleryCarrier
 from sagas.definition import Priority, Registry, Saga
@@ -95,6 +95,16 @@ def test_undoing_goes_before_doing(
     place, dispatch_undo = 3, 0
     carrier(app, client).send(claimed(1, (place,)), leg=0)
     carrier(app, client).send(claimed(2, (dispatch_undo,), Direction.BACKWARD), leg=0)
+
+    assert [cohort for cohort, _ in work(app, done, 2, eventually)] == [2, 1]
+
+
+def test_the_express_lane_goes_before_the_front(
+    app: Celery, client: "redis.Redis[bytes]", done: Done, eventually: object
+) -> None:
+    place = 3
+    carrier(app, client).send(claimed(1, (place,)), leg=0)
+    carrier(app, client).send(replace(claimed(2, (place,)), lane=EXPRESS), leg=0)
 
     assert [cohort for cohort, _ in work(app, done, 2, eventually)] == [2, 1]
 

@@ -53,9 +53,11 @@ def test_every_plan_is_feasible(jobs: list[Job], couriers: list[Courier]) -> Non
         assert len(set(assignment.ranking)) == len(assignment.ranking)
         assert {"cheap", "dear"} <= set(assignment.ranking)
         assert assignment.eta_s >= job.prep_s - 0.1
-        assert (assignment.courier is not None) == (assignment.ranking[0] == OWN_FLEET)
+        assert (assignment.courier is not None) == (OWN_FLEET in assignment.ranking)
+        assert OWN_FLEET not in assignment.ranking[1:-1]
         if assignment.courier:
             assert job.wish not in ("partner", "pickup")
+        if assignment.ranking[0] == OWN_FLEET:
             taken[job.tenant_id, assignment.courier] += 1
     room = {(courier.tenant_id, courier.id): courier.free for courier in couriers}
     assert all(count <= room.get(who, 0) for who, count in taken.items())
@@ -90,3 +92,24 @@ def test_couriers_of_two_tenants_may_have_one_name(order: int) -> None:
     plan = assign(Problem(jobs=jobs, couriers=couriers, partners=(CHEAP,)))
 
     assert Counter(a.ranking[0] for a in plan.assignments) == {OWN_FLEET: 1, "cheap": 2}
+
+
+def test_a_courier_who_is_dearer_is_asked_last() -> None:
+    far = replace(COURIER, at=Point(26.6, 50.6))
+
+    plan = assign(Problem(jobs=(JOB,), couriers=(far,), partners=(DEAR, CHEAP)))
+
+    assert plan.assignments[0].ranking == ("cheap", "dear", OWN_FLEET)
+    assert plan.assignments[0].courier == far.id
+
+
+def test_only_a_courier_who_has_what_is_needed_may_have_it() -> None:
+    by_car = replace(JOB, needs=frozenset({"car"}))
+    nearer = tuple(replace(COURIER, id=f"bicycle-{n}") for n in range(9))
+    driver = replace(COURIER, id="driver", at=Point(26.21, 50.6), has=frozenset({"car", "cool-box"}))
+
+    (fits,) = assign(Problem(jobs=(by_car,), couriers=(*nearer, driver), partners=(CHEAP,))).assignments
+    (nobody,) = assign(Problem(jobs=(by_car,), couriers=nearer, partners=(CHEAP,))).assignments
+
+    assert (fits.ranking[0], fits.courier) == (OWN_FLEET, "driver")
+    assert (nobody.ranking, nobody.courier) == (("cheap",), None)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,7 @@ SPOTS = st.builds(Spot, st.integers(-4_000, 4_000), st.integers(-4_000, 4_000))
 KITCHENS = {"k1": KITCHEN, "k2": Spot(2_000, 500)}
 ORDERS = st.lists(
     st.builds(
-        lambda kitchen, door, placed, cooking, needs, refused, not_after: Order(
+        lambda kitchen, door, placed, cooking, needs, refused, not_after, due, holder: Order(
             id="",
             kitchen=kitchen,
             pickup=KITCHENS[kitchen],
@@ -37,6 +38,9 @@ ORDERS = st.lists(
             needs=needs,
             refused_by=refused,
             not_after=not_after,
+            due=due,
+            held_by=holder,
+            pinned=holder == "c1",
         ),
         st.sampled_from(sorted(KITCHENS)),
         SPOTS,
@@ -45,6 +49,8 @@ ORDERS = st.lists(
         st.sampled_from([frozenset(), frozenset({"car"})]),
         st.sampled_from([frozenset(), frozenset({"c0"})]),
         st.sampled_from([None, 150.0]),
+        st.sampled_from([None, 120.0]),
+        st.sampled_from([None, "c0", "c1"]),
     ),
     max_size=14,
 )
@@ -85,6 +91,7 @@ def test_every_plan_keeps_every_limit(
         assert courier.free_at <= trip.leave_by <= trip.pickup_at
         for order, door in zip(mine, trip.doors, strict=True):
             assert order.needs <= courier.has
+            assert not order.pinned or order.held_by == courier.id
             assert courier.id not in order.refused_by
             assert order.not_after is None or door <= order.not_after
             waits = max(other.ready for other in mine) - order.ready
@@ -191,6 +198,64 @@ def test_a_courier_is_kept_for_what_comes_after() -> None:
     plan = optimize(problem([first, second], [COURIER, far]))
 
     assert [(trip.courier, trip.orders) for trip in plan.trips] == [("c1", ("o1",))]
+
+
+def test_an_order_that_would_be_too_late_as_the_second_goes_first() -> None:
+    """Each alone, and without its end also together, the other one would be fetched first."""
+    first = replace(ORDER, ready=100, door=Spot(300, 0))
+    second = replace(ORDER, id="o2", kitchen="k2", pickup=Spot(600, 0), door=Spot(900, 0), ready=104)
+
+    free = optimize(problem([first, second], [COURIER]))
+    bound = optimize(problem([first, replace(second, not_after=112)], [COURIER]))
+
+    assert [trip.orders for trip in free.trips] == [("o1",)]
+    assert [trip.orders for trip in bound.trips] == [("o2",)]
+
+
+CAR = frozenset({"car"})
+HELD = replace(ORDER, held_by="near")
+TWO = [HELD, replace(HELD, id="o2", door=Spot(1_600, 0))]
+STICKY = Terms(changed=100, late=10)  # who has it keeps it, though another is 23 minutes earlier
+
+
+@pytest.mark.parametrize(
+    ("orders", "near", "terms", "by"),
+    [
+        pytest.param([HELD], {}, STICKY, {"near": 1}, id="none, of one order"),
+        pytest.param(TWO, {}, STICKY, {"near": 2}, id="none, of two orders"),
+        pytest.param([replace(HELD, not_after=140)], {}, STICKY, {"far": 1}, id="hard window"),
+        pytest.param([replace(HELD, due=100)], {}, STICKY, {"far": 1}, id="soft window"),
+        pytest.param([HELD], {"off_at": 134}, STICKY, {"far": 1}, id="end of shift"),
+        pytest.param([replace(HELD, needs=CAR)], {}, STICKY, {"far": 1}, id="vehicle or skill"),
+        pytest.param([replace(HELD, refused_by=frozenset({"near"}))], {}, STICKY, {"far": 1}, id="refusal"),
+        pytest.param([HELD], {"free_at": 100}, Terms(), {"near": 1}, id="none, of what is near"),
+        pytest.param(
+            [replace(ORDER, held_by="far", pinned=True)], {"free_at": 100}, Terms(), {"far": 1}, id="pin"
+        ),
+        pytest.param(TWO, {"max_orders": 1, "off_at": 140}, STICKY, {"near": 1, "far": 1}, id="room"),
+        pytest.param(
+            [replace(TWO[0], held_by="far", pinned=True), replace(TWO[1], needs=CAR, not_after=150)],
+            {"has": CAR, "max_orders": 1, "off_at": 140},
+            STICKY,
+            {"near": 1, "far": 1},
+            id="pin, skill, room, window and shift in one",
+        ),
+    ],
+)
+def test_the_packing_itself_keeps_each_side_constraint(
+    orders: list[Order], near: dict[str, Any], terms: Terms, by: dict[str, int]
+) -> None:
+    """Beside each stands what would be planned without it."""
+    couriers = [
+        replace(COURIER, **{"id": "near", "free_at": 130, **near}),
+        replace(COURIER, id="far", at=Spot(0, 3_000), off_at=120, has=CAR),
+    ]
+
+    plan = optimize(problem(orders, couriers, terms))
+
+    assert plan.status in (Status.OPTIMAL, Status.ROUNDED)
+    assert not plan.fallback
+    assert Counter(trip.courier for trip in plan.trips for _ in trip.orders) == by
 
 
 @pytest.mark.parametrize("status", [Status.MATCHED, Status.GREEDY])

@@ -47,6 +47,7 @@ VALID = {
         requested_window={"from": "2026-11-23T09:30:00Z", "until": "2026-11-23T10:00:00.5Z"}
     ),
     "preference": written(channel_preference="own_fleet", external_order_id="a/b", notes=""),
+    "needs": written(delivery_location={**PLACE, "needs": ["car", "cool-box"]}),
     "five seconds": written(confirm_within_s=5),
     "a day": written(confirm_within_s=86_400),
     "colons": written(customer_id="anything/payment:refuse", notes='a: b, "c": d'),
@@ -117,6 +118,16 @@ SCHEMA_FAULTS: dict[str, tuple[bytes, str, str]] = {
         written(delivery_location={"lat": 1, "lng": 1}),
         "/delivery_location/address",
         "missing",
+    ),
+    "a need in words": (
+        written(delivery_location={**PLACE, "needs": ["car", "A cool box"]}),
+        "/delivery_location/needs/1",
+        "wrong-form",
+    ),
+    "needs without end": (
+        written(delivery_location={**PLACE, "needs": ["car"] * 9}),
+        "/delivery_location/needs",
+        "wrong-length",
     ),
     "fees without end": (written(fees=[{"name": "f", "amount": "0"}] * 21), "/fees", "wrong-length"),
     "preference": (written(channel_preference="drone"), "/channel_preference", "unknown-value"),

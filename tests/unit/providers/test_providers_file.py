@@ -63,6 +63,8 @@ def test_a_token_is_not_shown(tmp_path: Path) -> None:
         ({"token": "a b"}, "token"),
         ({"token": ""}, "token"),
         ({"name": "Bene Fit"}, "name"),
+        ({"name": "own-fleet"}, "own-fleet is the name of a channel of our own"),
+        ({"name": "pickup"}, "pickup is the name of a channel of our own"),
         ({"bulk": "yes"}, "bulk"),
         ({"base_fee": "-1"}, "benefit needs fees of zero or more"),
         ({"base_fee": "NaN"}, "benefit needs fees of zero or more"),

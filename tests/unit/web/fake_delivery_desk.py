@@ -1,14 +1,24 @@
 """An operators' desk for deliveries that notes what it was asked and tells what it was told to."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
 from app.deliveries.model import Fate
 from app.deliveries.queries import ReportGroup, ReportView
+from app.fleet.service import CourierEntry
 from app.orders.model import Status
-from sagas.delivery_desk import Marked, Rerouted, Settled
+from sagas.delivery_desk import Marked, Refused, Rerouted, Settled
 from web.description import delivery_examples as examples
+
+RIDER = CourierEntry(
+    id="rider-7",
+    at=(26.2235, 50.5876),
+    on_from=datetime(2026, 11, 23, 7, tzinfo=UTC),
+    on_until=datetime(2026, 11, 23, 15, tzinfo=UTC),
+    has=("car", "cool-box"),
+)
 
 
 class DeliveryDesk:
@@ -39,6 +49,18 @@ class DeliveryDesk:
     def reroute(self, tenant_id: str, order_id: str, *, who: str, why: str) -> Rerouted:
         self._note(tenant_id, order_id, who, why)
         return msgspec.convert(examples.REROUTED, Rerouted)
+
+    def couriers(self, tenant_id: str) -> list[CourierEntry]:
+        self._note(tenant_id)
+        return [RIDER]
+
+    def register(self, tenant_id: str, entries: Sequence[CourierEntry]) -> list[CourierEntry]:
+        self._note(tenant_id, list(entries))
+        return [RIDER]
+
+    def refuse(self, tenant_id: str, order_id: str, courier: str, *, who: str, why: str) -> Refused:
+        self._note(tenant_id, order_id, courier, who, why)
+        return msgspec.convert(examples.REFUSED, Refused)
 
     def _note(self, *asked: object) -> None:
         self.asked.append(asked)

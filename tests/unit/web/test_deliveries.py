@@ -1,6 +1,7 @@
 """The operators' routes about deliveries: what they ask of the desk, and how they tell its answers."""
 
 import pytest
+from fake_delivery_desk import RIDER
 from fake_platform import OPERATOR as OPERATOR_TOKEN
 from fake_platform import ORDER_ID, TOKEN
 
@@ -13,6 +14,7 @@ from web.problems import KINDS
 
 REPORTS = "/v1/ops/reports"
 ORDER = f"/v1/ops/orders/{ORDER_ID}"
+COURIERS = "/v1/ops/couriers"
 
 
 @pytest.fixture
@@ -56,6 +58,22 @@ def test_an_order_is_given_to_another_partner(client, platform, operator):
     assert platform.delivery_desk.asked == [("t1", ORDER_ID, "eeeeeeee", "because")]
 
 
+def test_a_courier_refuses_an_order(client, platform, operator):
+    answer = client.post(f"{ORDER}/refusals", headers=operator, json=examples.REFUSE)
+
+    assert answer.json == examples.REFUSED
+    why = examples.REFUSE["reason"]
+    assert platform.delivery_desk.asked == [("t1", ORDER_ID, "rider-7", "eeeeeeee/ali", why)]
+
+
+def test_couriers_are_made_known_and_listed(client, platform, operator):
+    listed = client.get(COURIERS, headers=operator)
+    told = client.post(COURIERS, headers=operator, json=examples.COURIERS)
+
+    assert listed.json == told.json == examples.COURIERS
+    assert platform.delivery_desk.asked == [("t1",), ("t1", [RIDER])]
+
+
 @pytest.mark.parametrize("refusal", [OrderNotFound, MoveNotAllowed, NotBeforePickup, RunUnderWay])
 def test_the_desks_refusal_is_told_by_its_own_kind(client, platform, operator, refusal):
     platform.delivery_desk.fails = refusal(detail="why")
@@ -71,6 +89,10 @@ def test_the_desks_refusal_is_told_by_its_own_kind(client, platform, operator, r
         (f"{ORDER}/reports", {"status": "CONFIRMED", "reason": "because"}),
         (f"{ORDER}/reports", {"status": "DELIVERED"}),
         (f"{ORDER}/reroute", {}),
+        (f"{ORDER}/refusals", {"reason": "because"}),
+        (COURIERS, {"couriers": [{"id": "rider-7", "lat": 95.0, "lng": 50.6}]}),
+        (COURIERS, {"couriers": [{"id": "rider-7", "lat": 26.2, "lng": 50.6, "has": ["A car"]}]}),
+        (COURIERS, {"couriers": [{"id": "r", "lat": 26, "lng": 50, "on_from": "0001-01-01T00:00:00+14:00"}]}),
         (f"{REPORTS}/settle", {"act": "dismiss", "report_ids": [], "reason": "because"}),
         (f"{REPORTS}/settle", {"act": "dismiss", "report_ids": ["x"], "reason": "because"}),
         (f"{REPORTS}/settle", {"act": "explode", "report_ids": ["1"], "reason": "because"}),
@@ -91,6 +113,9 @@ def test_an_instruction_is_complete_or_refused(client, platform, operator, path,
         ("POST", f"{REPORTS}/settle"),
         ("POST", f"{ORDER}/reports"),
         ("POST", f"{ORDER}/reroute"),
+        ("POST", f"{ORDER}/refusals"),
+        ("GET", COURIERS),
+        ("POST", COURIERS),
     ],
 )
 def test_only_operators_get_in(client, platform, method, path):
