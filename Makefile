@@ -8,7 +8,7 @@ export PIP_ROOT_USER_ACTION := ignore
 PIP := $(VENV)/bin/python -m pip --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test faults faults-quick bench bench-check soak lint lint-api lock clean
+.PHONY: help setup run up down test faults faults-quick hosts bench bench-check soak lint lint-api lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -32,6 +32,9 @@ faults: $(VENV)/.dev ## Every fault once, under load (LONG=1: at random for UOOP
 
 faults-quick: $(VENV)/.dev ## The faults that `make test` runs too
 	@$(VENV)/bin/python tests/faults/run_faults.py --quick
+
+hosts: $(VENV)/.dev ## The platform on four hosts, made of namespaces: one cut off under load, two against one (needs root)
+	@PYTHONPATH=. $(VENV)/bin/python tests/faults/run_hosts.py $(if $(ONLY),--only $(ONLY))
 
 bench: $(VENV)/.runtime ## Measure everything and the peers (PARTS="accept poll": only these), write docs/performance.md
 	@$(VENV)/bin/python -m benchmarks.run $(PARTS)

@@ -13,12 +13,23 @@ from app import errors
 STATEMENT_TIMEOUT_MS = 30_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 
+HOST_SILENT_MS = 10_000
+
+# TCP by itself would wait for a quarter of an hour: a host that vanishes says no goodbye.
+_NOTICES_ABSENCE = {
+    "tcp_user_timeout": HOST_SILENT_MS,  # of what was sent and not acknowledged
+    "keepalives_idle": 4,  # s; of waiting for an answer
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+
 T = TypeVar("T")
 
 
 def engine(url: str, *, pool_size: int) -> Engine:
     """
-    An engine whose sessions cannot hang for ever: a statement ends after 30 s, an idle transaction after 15 s.
+    An engine whose sessions cannot hang for ever: a statement ends after 30 s, an idle transaction after 15 s, and
+    a session after 10 s whose server's host does not answer any more.
 
     :param url: `postgresql+psycopg2://...`
     """
@@ -32,7 +43,12 @@ def engine(url: str, *, pool_size: int) -> Engine:
         max_overflow=0,
         hide_parameters=True,  # they hold what customers sent, and errors are logged
         pool_recycle=1800,
-        connect_args={"connect_timeout": 5, "options": options, "application_name": "uoop"},
+        connect_args={
+            "connect_timeout": 5,
+            "options": options,
+            "application_name": "uoop",
+            **_NOTICES_ABSENCE,
+        },
     )
 
 

@@ -68,9 +68,9 @@ def at(
     pieces = max(1, math.ceil(volume / most))
     vcpus, usd = {}, {}
     for tier, groups in _TIERS.items():
-        cpu_ms = sum(_cpu_ms(curve, volume / pieces, group) for group in groups)
+        spent_ms = sum(cpu_ms(curve, volume / pieces, group) for group in groups)
         copies = priced[tier].get("copies", 1)
-        busy = volume * cpu_ms / 1e3 / priced["utilisation"]
+        busy = volume * spent_ms / 1e3 / priced["utilisation"]
         vcpus[tier] = max(_even(busy), priced[tier]["least_vcpus"] * pieces) * copies
         usd[tier] = vcpus[tier] * priced[tier]["vcpu_hour_usd"] / (volume * 3600)
     vcpus["kafka"] = max(
@@ -94,8 +94,12 @@ def growth(
     return then / now - 1
 
 
-def _cpu_ms(curve: Sequence[Mapping[str, Any]], rate: float, group: str) -> float:
-    """Between two measured points along a straight line of the logarithms; outside, the nearest point's."""
+def cpu_ms(curve: Sequence[Mapping[str, Any]], rate: float, group: str) -> float:
+    """
+    CPU of an order at so many a second.
+
+    Between two measured points along a straight line of the logarithms; outside, the nearest point's.
+    """
     known = [(math.log(point["rate"]), point["cpu_ms"].get(group, 0.0)) for point in curve]
     wanted = math.log(rate)
     if wanted <= known[0][0]:

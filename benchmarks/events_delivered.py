@@ -30,15 +30,10 @@ import psutil
 import redis
 from sqlalchemy import Engine, text
 
-from app import database
-from app.fleet import service as fleet
 from app.outbox.model import EventType
 from app.outbox.queries import PROMPT_S
-from app.restaurants import service as restaurants
-from app.tenants import keys
-from app.tenants import service as tenants
 from app.tenants.service import DEFAULT_TENANT
-from benchmarks import stores
+from benchmarks import ground, stores
 from benchmarks.event_consumers import HANGING
 from infra import kept, running, wiring
 from infra.audit import Report, audit
@@ -87,12 +82,12 @@ def main() -> int:
         folder = ends.enter_context(stores.folder("consumed"))
         brokers = ends.enter_context(stores.kafka_cluster(folder))
         port = ends.enter_context(_hooks(folder))
-        settings = ends.enter_context(
-            stores.platform("delivered", kafka_brokers=brokers, webhook_allowed=f"{kept.LOOPBACK}:{port}")
+        on = ends.enter_context(
+            ground.platform(flower=False, kafka_brokers=brokers, webhook_allowed=f"{kept.LOOPBACK}:{port}")
         )
-        db = database.engine(settings.database_url.get_secret_value(), pool_size=2)
-        ends.callback(db.dispose)
-        hooks, tokens = _furnish(settings, db, port)
+        settings, db = on.settings, on.engine
+        tokens = {DEFAULT_TENANT: on.token, SHOP: on.admit(SHOP)}
+        hooks = _furnish(settings, db, port)
         journals = {"redis-stream": folder / "stream.jsonl", "kafka": folder / "kafka.jsonl"}
         _consume(ends, settings, folder, journals)
         journals |= {webhook: folder / f"{name}.jsonl" for name, webhook in hooks.items()}
@@ -138,28 +133,15 @@ def _hooks(folder: Path) -> Iterator[int]:
         yield int(stores.awaited(folder / "port"))
 
 
-def _furnish(settings: Settings, db: Engine, port: int) -> tuple[dict[str, str], dict[str, str]]:
-    """
-    Restaurants and couriers of both tenants, and the webhooks.
-
-    :return: ids of the webhooks that answer by their names, and tokens by tenant
-    """
-    place = city.city(1)
-    with db.begin() as connection:
-        tenants.create_tenant(
-            connection, SHOP, name=SHOP, order_deadline_s=settings.order_deadline_s, rate_per_s=None
-        )
-        for tenant in (DEFAULT_TENANT, SHOP):
-            restaurants.register(connection, tenant, place.restaurants)
-            fleet.register(connection, tenant, place.couriers)
-        token = keys.create(connection, SHOP, scopes=["orders:write"], who="benchmark")
+def _furnish(settings: Settings, db: Engine, port: int) -> dict[str, str]:
+    """The webhooks; returns the ids of those that answer by their names."""
     desk = wiring.webhook_desk(settings, db, ring=lambda: None)
     made = {
         name: desk.create(SHOP, url=f"http://{kept.LOOPBACK}:{port}/{name}", types=TOLD, description=None).id
         for name in (*HOOKS, HANGING)
     }
     made.pop(HANGING)
-    return made, {DEFAULT_TENANT: (settings.home / "api-key").read_text().strip(), SHOP: token}
+    return made
 
 
 def _consume(ends: ExitStack, settings: Settings, folder: Path, journals: dict[str, Path]) -> None:
@@ -206,7 +188,7 @@ def _play(
 
 def _send(settings: Settings, tenant: str, load: Load, rate: float, seconds: float) -> None:
     count = round(rate * seconds)
-    orders = city.orders(city.city(1), count, failure_rate=FAILING)
+    orders = city.orders(city.city(ground.SEED), count, failure_rate=FAILING)
     with Journal(settings.home / "journals" / f"{tenant}.jsonl") as journal:
         load.run(orders, Schedule(arrivals.evenly(count, rate=rate)), journal)
 

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 from sqlalchemy import Engine, text
@@ -19,11 +23,14 @@ from sqlalchemy import Engine, text
 from app import database, time_ids
 from app.fleet import service as fleet
 from app.restaurants import service as restaurants
+from app.tenants import keys
+from app.tenants import service as tenants
 from app.tenants.service import DEFAULT_TENANT
 from benchmarks import stores
 from benchmarks.cpu import Meter
 from infra import kept, running, stack
 from infra.demo import city, report
+from infra.embedded import postgres as embedded
 from infra.sandbox_providers import write_providers
 from infra.settings import Settings
 from infra.supervisor import logs, state
@@ -57,11 +64,32 @@ class Ground:
     def meter(self) -> Meter:
         return Meter(self.settings, self.beside)
 
-    def furnish(self) -> None:
+    def furnish(self, tenant: str = DEFAULT_TENANT, *, couriers: bool = True) -> None:
         """Make the city known; its restaurants have room for any load."""
         with self.engine.begin() as connection:
-            restaurants.register(connection, DEFAULT_TENANT, self.city.restaurants)
-            fleet.register(connection, DEFAULT_TENANT, self.city.couriers)
+            restaurants.register(connection, tenant, self.city.restaurants)
+            if couriers:
+                fleet.register(connection, tenant, self.city.couriers)
+
+    def admit(self, tenant: str) -> str:
+        """Make another tenant who has the city too; returns a key of its own."""
+        with self.engine.begin() as connection:
+            tenants.create_tenant(connection, tenant, name=tenant, order_deadline_s=900, rate_per_s=None)
+            key = keys.create(connection, tenant, scopes=["orders:read", "orders:write"], who="bench")
+        self.furnish(tenant)
+        return key
+
+    def tell(self, provider: str, behavior: Mapping[str, object] | None) -> None:
+        """Make a provider of the sandbox misbehave; None makes it behave."""
+        connection = HTTPConnection(kept.LOOPBACK, self.settings.sandbox_port, timeout=10)
+        token = (self.settings.home / "sandbox-token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        method, body = ("PUT", json.dumps(behavior)) if behavior else ("DELETE", None)
+        with closing(connection):
+            connection.request(method, f"/_control/{provider}", body, headers)
+            answer = connection.getresponse()
+            if answer.status != HTTPStatus.OK:
+                raise RuntimeError(f"the sandbox answered {answer.status}")
 
     def rest(self, worker: str) -> None:
         """Let a worker finish what it runs, and be away from then on."""
@@ -87,7 +115,13 @@ class Ground:
 
 @contextmanager
 def platform(
-    *, kafka: bool = False, bulk: bool = True, noop: bool = False, **values: object
+    *,
+    kafka: bool = False,
+    bulk: bool = True,
+    noop: bool = False,
+    couriers: bool = True,
+    postgres: Mapping[str, str] = MappingProxyType({}),
+    **values: object,
 ) -> Iterator[Ground]:
     """
     Start everything, Flower and sandbox too, and stop and remove it at the end.
@@ -95,6 +129,8 @@ def platform(
     :param kafka: events also go to librdkafka's mock of a Kafka cluster
     :param bulk: False: every provider takes one order at a time
     :param noop: its steps do nothing
+    :param couriers: whether there is an own fleet
+    :param postgres: settings of Postgres in place of those that the embedded one has
     :param values: further settings
     """
     Path(".uoop").mkdir(mode=0o700, exist_ok=True)
@@ -109,14 +145,28 @@ def platform(
             if kafka:
                 brokers, others["kafka"] = beside.enter_context(_kafka(home))
                 chosen = chosen.with_values(kafka_brokers=brokers)
+            if postgres:
+                url, others["postgres"] = beside.enter_context(_postgres(home, postgres))
+                chosen = chosen.with_values(database_url=url)
             beside.callback(running.down, chosen)
             _up(chosen, noop=noop)
             ground = Ground(running.connected(chosen), others)
-            ground.furnish()
+            ground.furnish(couriers=couriers)
             yield ground
             ground.engine.dispose()
     finally:
         shutil.rmtree(home)
+
+
+@contextmanager
+def _postgres(home: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """The embedded server, run beside the platform with these settings; its address and process id."""
+    folder = kept.folder(home / "beside")
+    server = embedded.prepare(folder)
+    options = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
+    with stores.process((*server.command, *options), folder / "log", signal.SIGINT) as process:
+        embedded.wait_ready(server.url, 60)
+        yield server.url, process.pid
 
 
 @contextmanager

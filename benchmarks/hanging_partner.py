@@ -12,33 +12,21 @@ import json
 import math
 import os
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.client import HTTPConnection
 
 from sqlalchemy import Engine, text
 
-from app import database
-from app.fleet import service as fleet
-from app.restaurants import service as restaurants
-from app.tenants.service import DEFAULT_TENANT
-from benchmarks import stores
-from infra import kept
-from infra.demo import arrivals, city
-from infra.demo.journal import Journal
-from infra.demo.load import Load
-from infra.demo.pacing import Schedule
-from infra.settings import Settings
+from benchmarks import ground, sending
+from benchmarks.ground import Ground
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.steps import plan_fulfilment
 
 ALLOWED_RISE_S = 0.5
 WARM_UP_S = 5.0
 END_WITHIN_S = 20.0
-CUSTOMERS_SEED = 7
 
 _OTHERS = text("""
     SELECT extract(epoch FROM e.at - o.created_at)::float AS took_s
@@ -66,19 +54,15 @@ class Phase:
 def main() -> int:
     """Exit status 0 if the others hardly noticed."""
     options = _options()
-    with stores.platform("hanging") as settings:
-        engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
-        place = city.city(CUSTOMERS_SEED)
-        with engine.begin() as connection:
-            restaurants.register(connection, DEFAULT_TENANT, place.restaurants)
-            fleet.register(connection, DEFAULT_TENANT, place.couriers)
-        _send(settings, place, options.rate, WARM_UP_S)
-        well = _send(settings, place, options.rate, options.seconds)
+    with ground.platform(flower=False) as running:
+        engine = running.engine
+        _send(running, options.rate, WARM_UP_S)
+        well = _send(running, options.rate, options.seconds)
         _settle(engine, well, options.partner)
-        _tell(settings, options.partner, {"behavior": "hang"})
-        hanging = _send(settings, place, options.rate, options.seconds)
+        running.tell(options.partner, {"behavior": "hang"})
+        hanging = _send(running, options.rate, options.seconds)
         _settle(engine, hanging, options.partner)
-        _tell(settings, options.partner, None)
+        running.tell(options.partner, None)
         told = {
             "rate": options.rate,
             "seconds": options.seconds,
@@ -87,7 +71,6 @@ def main() -> int:
             "well": _figures(engine, well, options.partner),
             "hanging": _figures(engine, hanging, options.partner),
         }
-        engine.dispose()
     rise_s = _rise(told["well"], told["hanging"])
     unconfirmed = told["hanging"]["unconfirmed"]
     sys.stdout.write(json.dumps({**told, "p99_rise_s": rise_s}) + "\n")
@@ -102,22 +85,11 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _send(settings: Settings, place: city.City, rate: float, seconds: float) -> Phase:
+def _send(running: Ground, rate: float, seconds: float) -> Phase:
     """Send at the rate; returns when every order is answered."""
-    count = round(rate * seconds)
-    token = (settings.home / "api-key").read_text().strip()
-    load = Load(settings.host, settings.port, token)
     since = datetime.now(UTC)
-    with Journal(settings.home / "journals" / f"{since:%H%M%S%f}.jsonl") as journal:
-        sending = threading.Thread(
-            target=load.run,
-            args=(city.orders(place, count), Schedule(arrivals.evenly(count, rate=rate)), journal),
-        )
-        sending.start()
-        while sending.is_alive():
-            load.ended = load.tally.accepted  # nobody waits for their ends here
-            sending.join(0.2)
-    return Phase(since, datetime.now(UTC), load.tally.behind_s, load.tally.shed)
+    sent = sending.answered(running, seconds, rate=rate)
+    return Phase(since, datetime.now(UTC), sent.tally.behind_s, sent.tally.shed)
 
 
 def _settle(engine: Engine, phase: Phase, partner: str) -> None:
@@ -159,19 +131,6 @@ def _percentile(ascending: Sequence[float], share: float) -> float:
 
 def _rise(well: dict[str, float | int], hanging: dict[str, float | int]) -> float:
     return round(hanging["p99_s"] - well["p99_s"], 3)
-
-
-def _tell(settings: Settings, partner: str, behavior: dict[str, str] | None) -> None:
-    """Make the sandbox's partner misbehave; None makes it behave."""
-    connection = HTTPConnection(kept.LOOPBACK, settings.sandbox_port, timeout=10)
-    token = (settings.home / "sandbox-token").read_text().strip()
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    method, body = ("PUT", json.dumps(behavior)) if behavior else ("DELETE", None)
-    connection.request(method, f"/_control/{partner}", body, headers)
-    answer = connection.getresponse()
-    if answer.status != 200:
-        raise RuntimeError(f"the sandbox answered {answer.status}")
-    connection.close()
 
 
 if __name__ == "__main__":

@@ -10,44 +10,25 @@ confirmed, or if the audit finds something.
 import argparse
 import json
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.client import HTTPConnection
-from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from app import database
-from app.fleet import service as fleet
-from app.restaurants import service as restaurants
-from app.tenants.service import DEFAULT_TENANT
-from infra import kept, running
+from benchmarks import ground, sending
+from benchmarks.figures import percentile
+from benchmarks.ground import Ground
 from infra.audit import audit
-from infra.demo import arrivals, city
-from infra.demo.journal import Journal
-from infra.demo.load import Load
-from infra.demo.pacing import Schedule
-from infra.demo.report import percentile
-from infra.settings import Settings
 
 ALLOWED_RISE_S = 2.0
 WARM_UP_S = 5.0
 OPENS_WITHIN_S = 20.0
 END_WITHIN_S = 150.0
-CITY_SEED = 7
 
-_TOOK = text("""
-    SELECT extract(epoch FROM e.at - o.created_at)::float FROM uoop_orders o LEFT JOIN LATERAL (
-        SELECT at FROM outbox_log WHERE order_id = o.id AND type = 'order.confirmed'
-        UNION ALL SELECT at FROM outbox_in WHERE order_id = o.id AND type = 'order.confirmed' LIMIT 1) e ON true
-    WHERE o.created_at BETWEEN :since AND :until
-""")
 _OPEN = text("SELECT EXISTS (SELECT FROM breakers WHERE partner = :partner AND probe_at IS NOT NULL)")
 _TAKEN_OVER = text("""
     SELECT count(*) FROM uoop_orders o JOIN dispatch_attempts a ON a.run_id = o.run_id AND a.nth = 0
@@ -58,28 +39,20 @@ _TAKEN_OVER = text("""
 def main() -> int:
     """Exit status 0 if the orders hardly noticed."""
     options = _options()
-    with _platform() as settings:
-        engine = database.engine(settings.database_url.get_secret_value(), pool_size=1)
-        place = city.city(CITY_SEED)
-        with engine.begin() as connection:
-            restaurants.register(connection, DEFAULT_TENANT, place.restaurants)
-            if options.couriers:
-                fleet.register(connection, DEFAULT_TENANT, place.couriers)
-        with _sending(settings, place, options.rate, WARM_UP_S):
-            pass
+    with ground.platform(couriers=options.couriers, flower=False) as running:
+        sending.answered(running, WARM_UP_S, rate=options.rate)
         since = datetime.now(UTC)
-        with _sending(settings, place, options.rate, options.seconds):
-            pass
-        well = _figures(engine, since, datetime.now(UTC))
+        sending.answered(running, options.seconds, rate=options.rate)
+        well = _figures(running, since, datetime.now(UTC))
         down_at = datetime.now(UTC)
-        _tell(settings, options.partner, {"behavior": options.behavior})
-        with _sending(settings, place, options.rate, options.seconds + OPENS_WITHIN_S / 2):
-            _await_open(engine, options.partner)
+        running.tell(options.partner, {"behavior": options.behavior})
+        with _sending(running, options.rate, options.seconds + OPENS_WITHIN_S / 2):
+            _await_open(running.engine, options.partner)
             opened_at = datetime.now(UTC)
-        down = _figures(engine, opened_at, datetime.now(UTC))
-        _tell(settings, options.partner, None)
-        before_open = _figures(engine, down_at, opened_at)
-        audited = audit(settings, journals=sorted((settings.home / "journals").glob("*.jsonl")))
+        down = _figures(running, opened_at, datetime.now(UTC))
+        running.tell(options.partner, None)
+        before_open = _figures(running, down_at, opened_at)
+        audited = audit(running.settings, sorted((running.settings.home / "journals").glob("*.jsonl")))
         told = {
             "rate": options.rate,
             "partner": options.partner,
@@ -91,7 +64,6 @@ def main() -> int:
             "down": down,
             "audit": "clean" if audited.clean else list(audited.lines),
         }
-        engine.dispose()
     added_s = round(down["p99_s"] - well["p99_s"], 3)
     sys.stdout.write(json.dumps({**told, "added_p99_s": added_s}) + "\n")
     good = added_s < ALLOWED_RISE_S and not down["unconfirmed"] and audited.clean
@@ -109,32 +81,14 @@ def _options() -> argparse.Namespace:
 
 
 @contextmanager
-def _platform() -> Iterator[Settings]:
-    home = Path(tempfile.mkdtemp(prefix="uoop-down-")).resolve()
-    chosen = Settings.load().with_values(home=home, port=kept.port(home, "api"), flower=False)
-    try:
-        running.up_detached(chosen)
-        yield running.connected(chosen)
-    finally:
-        running.down(chosen)
-        shutil.rmtree(home)
-
-
-@contextmanager
-def _sending(settings: Settings, place: city.City, rate: float, seconds: float) -> Iterator[None]:
+def _sending(running: Ground, rate: float, seconds: float) -> Iterator[None]:
     """Send at the rate meanwhile, and until every order is answered."""
-    count = round(rate * seconds)
-    load = Load(settings.host, settings.port, (settings.home / "api-key").read_text().strip())
-    with Journal(settings.home / "journals" / f"{datetime.now(UTC):%H%M%S%f}.jsonl") as journal:
-        sending = threading.Thread(
-            target=load.run,
-            args=(city.orders(place, count), Schedule(arrivals.evenly(count, rate=rate)), journal),
-        )
-        sending.start()
+    sender = threading.Thread(target=sending.answered, args=(running, seconds), kwargs={"rate": rate})
+    sender.start()
+    try:
         yield
-        while sending.is_alive():
-            load.ended = load.tally.accepted  # nobody waits for their ends here
-            sending.join(0.2)
+    finally:
+        sender.join()
 
 
 def _await_open(engine: Engine, partner: str) -> None:
@@ -147,16 +101,11 @@ def _await_open(engine: Engine, partner: str) -> None:
     raise TimeoutError(f"the breaker of {partner} has not opened")
 
 
-def _figures(engine: Engine, since: datetime, until: datetime) -> dict[str, float]:
+def _figures(running: Ground, since: datetime, until: datetime) -> dict[str, float]:
     """Of the orders accepted between; those that are not confirmed within the bound are counted apart."""
-    span = {"since": since, "until": until}
-    end = time.monotonic() + END_WITHIN_S
-    took: Sequence[float | None] = [None]
-    while None in took and time.monotonic() < end:
-        with engine.begin() as connection:
-            took = list(connection.execute(_TOOK, span).scalars())
-            taken_over = int(connection.execute(_TAKEN_OVER, span).scalar_one())
-        time.sleep(0.5)
+    took = sending.took_s(running, since, until, within_s=END_WITHIN_S)
+    with running.engine.connect() as connection:
+        taken_over = int(connection.execute(_TAKEN_OVER, {"since": since, "until": until}).scalar_one())
     known = sorted(one for one in took if one is not None)
     return {
         "orders": len(took),
@@ -166,19 +115,6 @@ def _figures(engine: Engine, since: datetime, until: datetime) -> dict[str, floa
         "p99_s": round(percentile(known, 0.99) or 0.0, 3),
         "max_s": round(known[-1], 3) if known else 0.0,
     }
-
-
-def _tell(settings: Settings, partner: str, behavior: dict[str, str] | None) -> None:
-    """Make the sandbox's partner misbehave; None makes it behave."""
-    connection = HTTPConnection(kept.LOOPBACK, settings.sandbox_port, timeout=10)
-    token = (settings.home / "sandbox-token").read_text().strip()
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    method, body = ("PUT", json.dumps(behavior)) if behavior else ("DELETE", None)
-    connection.request(method, f"/_control/{partner}", body, headers)
-    answer = connection.getresponse()
-    if answer.status != 200:
-        raise RuntimeError(f"the sandbox answered {answer.status}")
-    connection.close()
 
 
 if __name__ == "__main__":

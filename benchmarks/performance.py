@@ -1,4 +1,7 @@
-"""Writes docs/performance.md and its pictures from what the bench has found: `python -m benchmarks.performance`."""
+"""
+Writes docs/performance.md and its pictures from what the bench has found, and the figures in other pages:
+`python -m benchmarks.performance`.
+"""
 
 import json
 import shutil
@@ -7,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from benchmarks import blocks, targets
 from benchmarks.parts import ALONE, PARTS
 
 PAGE, PICTURES = Path("docs/performance.md"), Path("docs/performance")
@@ -27,10 +31,10 @@ def write(kept: Mapping[str, Any]) -> None:
 
     :param kept: by part, as in latest.json; parts that are not there are left out
     """
-    found = {name: kept[name]["found"] for name in (*PARTS, *ALONE) if name in kept}
+    found = _found(kept)
     shutil.rmtree(PICTURES, ignore_errors=True)
     PICTURES.mkdir(parents=True)
-    page = [_ABOUT]
+    page = [_ABOUT, f"\n## Targets\nOn two cores with everything on them.\n\n{targets.told(found)}"]
     for name, told in found.items():
         part = import_module(f"benchmarks.parts.{name}")
         section = part.tell(told, found)
@@ -38,6 +42,16 @@ def write(kept: Mapping[str, Any]) -> None:
         for picture, drawn in section.pictures.items():
             (PICTURES / f"{picture}.svg").write_text(drawn)
     PAGE.write_text("".join(page))
+    blocks.write(found)
+
+
+def fill() -> None:
+    """Write anew only the figures in other pages."""
+    blocks.write(_found(json.loads(LATEST.read_text())))
+
+
+def _found(kept: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: kept[name]["found"] for name in (*PARTS, *ALONE) if name in kept}
 
 
 def _where(part: Mapping[str, Any]) -> str:

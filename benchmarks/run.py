@@ -29,7 +29,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is stopped
     path = RESULTS / ("latest.json" if options.scale == 1.0 else "trial.json")
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    broken = []
+    broken, all_began = [], time.monotonic()
     for name in options.parts or PARTS:
         began = time.monotonic()
         _say(f"{name} ...")
@@ -44,6 +44,7 @@ def main() -> int:
                 _say(f"{name}: {problem}")
                 broken.append(name)
         _say(f"{name}: {'broke' if name in broken else 'done'} after {time.monotonic() - began:.0f} s")
+    _say(f"all: {(time.monotonic() - all_began) / 60:.1f} minutes")
     if options.scale == 1.0:
         performance.write(kept)
     return 1 if broken else 0

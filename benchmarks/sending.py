@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
 from sqlalchemy import text
 
+from app.tenants.service import DEFAULT_TENANT
 from benchmarks import figures
 from benchmarks.cpu import Meter
 from benchmarks.ground import Ground
@@ -34,6 +36,15 @@ _ENDS = text("""
 _COHORTS = text("""
     SELECT count(*) AS cohorts, coalesce(avg(size), 0)::float AS size FROM cohorts
     WHERE lane = 'front' AND direction = 'f' AND created_at > to_timestamp(:since)
+""")
+
+
+_TOOK = text("""
+    SELECT extract(epoch FROM e.at - o.created_at)::float
+    FROM uoop_orders o LEFT JOIN LATERAL (
+        SELECT at FROM outbox_log WHERE order_id = o.id AND type = 'order.confirmed'
+        UNION ALL SELECT at FROM outbox_in WHERE order_id = o.id AND type = 'order.confirmed' LIMIT 1) e ON true
+    WHERE o.tenant_id = :tenant AND o.created_at BETWEEN :since AND :until
 """)
 
 
@@ -148,6 +159,20 @@ def at_most(ground: Ground, seconds: float, *, failure_rate: float = 0.0) -> Sen
 
     orders = _for(seconds, _endless(ground, failure_rate))
     return _send(ground, orders, window, None, CONNECTIONS, watch, settle=True)
+
+
+def took_s(
+    ground: Ground, since: datetime, until: datetime, *, within_s: float, tenant: str = DEFAULT_TENANT
+) -> list[float | None]:
+    """From acceptance to confirmation of the tenant's orders accepted then; None: not within the bound from now."""
+    values = {"tenant": tenant, "since": since, "until": until}
+    end = time.monotonic() + within_s
+    while True:
+        with ground.engine.connect() as connection:
+            found = list(connection.execute(_TOOK, values).scalars())
+        if None not in found or time.monotonic() > end:
+            return found
+        time.sleep(0.5)
 
 
 def cohorts(ground: Ground, sent: Sent) -> tuple[int, float]:

@@ -15,8 +15,7 @@ import time
 from collections import Counter
 from http.client import HTTPConnection
 
-from app.tenants.service import DEFAULT_TENANT
-from benchmarks import stand
+from benchmarks import ground
 from infra.demo import city
 from infra.demo.city import Order
 from infra.settings import Settings
@@ -34,10 +33,9 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=0.1, help="seconds between them")
     options = parser.parse_args()
     statuses: Counter[int] = Counter()
-    with stand.platform() as settings:
-        db, place = stand.engine(settings), city.city(stand.SEED)
-        token = stand.tenant(db, place, DEFAULT_TENANT)
-        orders = list(city.orders(place, options.clients * options.orders))
+    with ground.platform(flower=False) as running:
+        settings, token = running.settings, running.token
+        orders = list(city.orders(running.city, options.clients * options.orders))
         before = _reads(settings)
         clients = [
             threading.Thread(
@@ -50,7 +48,6 @@ def main() -> int:
         for client in clients:
             client.join()
         reads = _reads(settings) - before
-        db.dispose()
     rate = reads["hit"] / max(reads.total(), 1)
     told = {"hit_rate": round(rate, 4), "reads": dict(reads), "statuses": dict(statuses)}
     sys.stdout.write(json.dumps({**told, "load_average": os.getloadavg()[0]}) + "\n")
@@ -77,12 +74,11 @@ def _follow(
 
 def _reads(settings: Settings) -> "Counter[str]":
     """By result, of all API processes."""
-    return Counter(
-        {
-            name.decode(): round(float(count))
-            for name, count in _READS.findall(stand.ask(settings, "/metrics"))
-        }
-    )
+    connection = HTTPConnection(settings.host, settings.port, timeout=30)
+    connection.request("GET", "/metrics")
+    metrics = connection.getresponse().read()
+    connection.close()
+    return Counter({name.decode(): round(float(count)) for name, count in _READS.findall(metrics)})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What benchmarks run on, each in a folder of its own: servers alone, a whole platform, a Kafka cluster."""
+"""What parts of the platform run on, each in a folder of its own: servers alone, a Kafka cluster."""
 
 import shutil
 import signal
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from infra import bootstrap, kept, running
+from infra import bootstrap
 from infra.embedded import postgres
 from infra.embedded import redis as embedded_redis
 from infra.settings import Settings
@@ -41,18 +41,6 @@ def started(name: str) -> Iterator[Settings]:
         settings = Settings.load().with_values(home=home, sandbox_port=1, **urls)
         bootstrap.prepare(settings)
         yield settings
-
-
-@contextmanager
-def platform(name: str, **values: object) -> Iterator[Settings]:
-    """A whole platform, with these settings beside those of the environment."""
-    with folder(name) as home:
-        given = Settings.load().with_values(home=home, port=kept.port(home, "api"), flower=False, **values)
-        try:
-            running.up_detached(given)
-            yield running.connected(given)
-        finally:
-            running.down(given)
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from http.client import HTTPConnection
 
 from sqlalchemy import Engine, text
 
-from benchmarks import stand
+from benchmarks import ground, sending
+from benchmarks.ground import Ground
 from infra.demo import city
-from infra.settings import Settings
 
 ALLOWED_RISE_S = 0.5
 IN_A_BATCH = 1000
@@ -38,15 +38,13 @@ def main() -> int:
     parser.add_argument("--waiting", type=int, default=100_000, help="orders of the other tenant")
     parser.add_argument("--singles", type=int, default=20, help="orders sent each time")
     options = parser.parse_args()
-    with stand.platform(
-        shed_above_ms=NOBODY_IS_SHED_MS, key_rate_per_s=10**6, tenant_rate_per_s=10**6
-    ) as settings:
-        db, place = stand.engine(settings), city.city(stand.SEED)
-        small, large = (stand.tenant(db, place, name) for name in ("small", "large"))
-        alone = _singles(settings, db, place, small, options.singles)
-        _fill(settings, db, place, large, options.waiting)
+    with ground.platform(flower=False, shed_above_ms=NOBODY_IS_SHED_MS) as running:
+        db = running.engine
+        small, large = (running.admit(name) for name in ("small", "large"))
+        alone = _singles(running, small, options.singles)
+        _fill(running, large, options.waiting)
         before = _waiting(db, "large")
-        beside = _singles(settings, db, place, small, options.singles)
+        beside = _singles(running, small, options.singles)
         figures = [_figures(alone), _figures(beside)]
         told = {
             "waiting_before": before,
@@ -55,16 +53,15 @@ def main() -> int:
             "beside": figures[1],
             "load_average": os.getloadavg()[0],
         }
-        db.dispose()
     rise_s = figures[1]["p50_s"] - figures[0]["p50_s"]
     sys.stdout.write(json.dumps({**told, "rise_s": round(rise_s, 3)}) + "\n")
     return 0 if rise_s < ALLOWED_RISE_S and None not in beside else 1
 
 
-def _singles(settings: Settings, db: Engine, place: city.City, token: str, count: int) -> list[float | None]:
+def _singles(running: Ground, token: str, count: int) -> list[float | None]:
     """Send orders one by one; seconds from acceptance to confirmation."""
-    since = datetime.now(UTC)
-    for order in city.orders(place, count):
+    since, settings = datetime.now(UTC), running.settings
+    for order in city.orders(running.city, count):
         connection = HTTPConnection(settings.host, settings.port, timeout=30)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         keyed = {**headers, "Idempotency-Key": f"single-{time.monotonic_ns()}"}
@@ -74,12 +71,12 @@ def _singles(settings: Settings, db: Engine, place: city.City, token: str, count
             raise RuntimeError(f"the API answered {answer.status}")
         connection.close()
         time.sleep(EVERY_S)
-    return stand.settled_s(db, "small", since, datetime.now(UTC), within_s=END_WITHIN_S)
+    return sending.took_s(running, since, datetime.now(UTC), within_s=END_WITHIN_S, tenant="small")
 
 
-def _fill(settings: Settings, db: Engine, place: city.City, token: str, wanted: int) -> None:
+def _fill(running: Ground, token: str, wanted: int) -> None:
     """Send batches until so many wait: faster than they are done."""
-    orders = city.orders(place, 10**7)
+    orders, settings = city.orders(running.city, 10**7), running.settings
     lock, full = threading.Lock(), threading.Event()
 
     def batches() -> Iterator[bytes]:
@@ -104,7 +101,7 @@ def _fill(settings: Settings, db: Engine, place: city.City, token: str, wanted: 
     for sender in senders:
         sender.start()
     try:
-        while _waiting(db, "large") < wanted and all(sender.is_alive() for sender in senders):
+        while _waiting(running.engine, "large") < wanted and all(sender.is_alive() for sender in senders):
             time.sleep(0.5)
     finally:
         full.set()

@@ -52,7 +52,8 @@ def prepare(settings: Settings) -> None:
             tenants.ensure_tenant(
                 connection, tenants.DEFAULT_TENANT, name="Default", order_deadline_s=settings.order_deadline_s
             )
-            keys.keep(connection, _token(settings), tenants.DEFAULT_TENANT, scopes=keys.ALL_SCOPES)
+            if settings.runs("api"):
+                keys.keep(connection, _token(settings), tenants.DEFAULT_TENANT, scopes=keys.ALL_SCOPES)
         wiring.keyring(settings)  # its key is made before two processes make one each
         wiring.reconcile(engine, Ledger(wiring.redis_client(settings.ledger_url.get_secret_value())))
     finally:

@@ -191,9 +191,10 @@ def connected(settings: Settings) -> Settings:
     }
     if not settings.port and "api" in ports:
         values["port"] = ports["api"]
-    for name, url in (("database_url", postgres.url), ("redis_url", redis.url)):
-        if not getattr(settings, name):
-            values[name] = url(settings.home)
+    if not settings.database_url:
+        values["database_url"] = postgres.url(settings.home)
+    if settings.lacks_redis:
+        values["redis_url"] = redis.url(settings.home)
     if None in values.values() or not (values.get("port") or settings.port):
         raise NotRunning(home=str(settings.home))
     return settings.with_values(**values)
@@ -202,20 +203,22 @@ def connected(settings: Settings) -> Settings:
 def _with_ports(settings: Settings) -> Settings:
     """:raises PortTaken: if a port that was asked for is in use"""
     chosen: dict[str, object] = {}
-    wanted = [("port", "api", settings.host, True)]
-    wanted.append(("sandbox_port", "sandbox", kept.LOOPBACK, settings.sandbox))
-    wanted.append(("flower_port", "flower", kept.LOOPBACK, settings.flower))
-    for name, process, host, runs in wanted:
+    wanted = [("port", "api", settings.host)]
+    wanted.append(("sandbox_port", "sandbox", kept.LOOPBACK))
+    wanted.append(("flower_port", "flower", kept.LOOPBACK))
+    for name, process, host in wanted:
         number = getattr(settings, name)
-        if runs and not number:
+        if not settings.runs(process):
+            continue
+        if not number:
             chosen[name] = kept.port(settings.home, process)
-        elif runs and not kept.is_free(number, host):
+        elif not kept.is_free(number, host):
             raise PortTaken(port=number, variable=f"UOOP_{name.upper()}")
     return settings.with_values(**chosen)
 
 
 def _owns_providers(settings: Settings) -> bool:
-    return settings.sandbox and settings.providers == settings.home / "providers.json"
+    return settings.runs("sandbox") and settings.providers == settings.home / "providers.json"
 
 
 def _await_ready(home: Path, supervisor: subprocess.Popen[bytes], began: int) -> None:

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that the API listens on")
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the API")
+    only: str = Field(
+        default="",
+        description="Processes of this host, as `uoop ps` names them, or `workers`, by commas; with external Postgres "
+        "and Redis; empty: all",
+    )
 
     database_url: SecretStr = Field(
         default=SecretStr(""),
@@ -230,6 +235,11 @@ class Settings(BaseSettings):
             raise ValueError("a Postgres URL begins with postgresql://")
         return SecretStr(f"postgresql+psycopg2://{rest}" if scheme else "")
 
+    @field_validator("only")
+    @classmethod
+    def _names(cls, only: str) -> str:
+        return ",".join(name.strip() for name in only.split(",") if name.strip())
+
     @field_validator("redis_url", *(f"{role}_url" for role in REDIS_ROLES))
     @classmethod
     def _redis(cls, url: SecretStr) -> SecretStr:
@@ -261,12 +271,31 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _part_of_more(self) -> Self:
+        if self.only and (not self.database_url or self.lacks_redis):
+            raise ValueError(
+                "UOOP_ONLY needs UOOP_DATABASE_URL and UOOP_REDIS_URL: other hosts do not reach embedded servers"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _derive(self) -> Self:
         """Fill in what follows from other values; it does not count as given, so it follows them again."""
         derived: dict[str, Path | SecretStr] = {"providers": self.home / "providers.json"}
         derived.update(_role_urls(self.redis_url.get_secret_value()))
         self.__dict__.update({name: derived[name] for name in derived.keys() - self.model_fields_set})
         return self
+
+    @property
+    def lacks_redis(self) -> bool:
+        """Whether a role of Redis has no server named."""
+        return not (self.redis_url or all(getattr(self, f"{role}_url") for role in REDIS_ROLES))
+
+    def runs(self, name: str) -> bool:
+        """Whether a process of the platform, by its name in `uoop ps`, runs on this host."""
+        chosen = self.only.split(",") if self.only else [name]
+        wanted = name in chosen or ("workers" in chosen and name.startswith("worker-"))
+        return wanted and bool(getattr(self, name, True))  # Flower and the sandbox have a switch of their own
 
     def with_values(self, **values: object) -> Self:
         """The same settings with some values given: they win over the environment and are checked alike."""

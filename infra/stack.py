@@ -15,7 +15,7 @@ from typing import Any
 
 from infra import kept
 from infra.embedded import postgres, redis
-from infra.settings import Settings
+from infra.settings import Settings, SettingsRefused
 from infra.supervisor import Process, Trace, readiness
 
 # name -> the queue it consumes, and the setting that says by how many processes; who is waited for most is first
@@ -28,10 +28,19 @@ WORKERS = {
     "worker-patient": ("patient", "patient_processes"),
     "worker-webhooks": ("webhooks", "webhook_processes"),
 }
+NAMES = {"api", "beat", "sandbox", "flower", *WORKERS}
 
 
 def processes(settings: Settings) -> tuple[Process, ...]:
-    """The platform's own processes, for settings in which every URL and port is filled in."""
+    """
+    The platform's own processes on this host, for settings in which every URL and port is filled in.
+
+    :raises SettingsRefused: if UOOP_ONLY names a process that there is not
+    """
+    if unknown := set(filter(None, settings.only.split(","))) - NAMES - {"workers"}:
+        raise SettingsRefused(
+            only=f"UOOP_ONLY names {', '.join(sorted(unknown))}, which is no process of ours"
+        )
     env = bare_environment() | settings.environment() | _tuning(settings)
     python = (sys.executable, "-m")
     listed = [
@@ -65,7 +74,7 @@ def processes(settings: Settings) -> tuple[Process, ...]:
         ),
         *(_worker(settings, env, name) for name in WORKERS),
     ]
-    if settings.sandbox:
+    if settings.runs("sandbox"):
         listed.append(
             Process(
                 name="sandbox",
@@ -81,9 +90,9 @@ def processes(settings: Settings) -> tuple[Process, ...]:
                 ready=partial(readiness.port_open, kept.LOOPBACK, settings.sandbox_port),
             )
         )
-    if settings.flower:
+    if settings.runs("flower"):
         listed.append(_flower(settings, env))
-    return tuple(listed)
+    return tuple(process for process in listed if process.once or settings.runs(process.name))
 
 
 def _tuning(settings: Settings) -> dict[str, str]:
@@ -182,7 +191,7 @@ def embed(settings: Settings) -> tuple[Settings, list[Process]]:
                 trace=traces(settings.home)[0],
             )
         )
-    if not settings.redis_url:
+    if settings.lacks_redis:
         cache = redis.prepare(settings.home)
         urls["redis_url"] = cache.url
         servers.append(

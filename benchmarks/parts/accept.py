@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import ground, sending
+from benchmarks import ground, sending, wrk
 from benchmarks.figures import milliseconds
 from benchmarks.pages import Section, by_process, table
 from benchmarks.sending import Sent
 
 TITLE = "Accepting orders"
-SATURATED_S, AT_70_S, WARM_UP_S = 20.0, 15.0, 4.0
+SATURATED_S, AT_70_S, WRK_S, WARM_UP_S = 15.0, 12.0, 10.0, 4.0
 NEVER_SHED_MS = 3_600_000
 
 
@@ -21,12 +21,16 @@ def measure(scale: float) -> dict[str, Any]:
         full = sending.answered(running, SATURATED_S * scale)
         rps = len(full.promises) / full.sent_for_s
         part = sending.answered(running, AT_70_S * scale, rate=0.7 * rps)
-    return {"saturated": _figures(full), "at_70_percent": _figures(part)}
+        beside = wrk.accepted(running, WRK_S * scale)
+    return {"saturated": _figures(full), "at_70_percent": _figures(part), "wrk": beside}
 
 
 def tell(found: dict[str, Any], _others: Mapping[str, Any]) -> Section:
     full, part = found["saturated"], found["at_70_percent"]
     rows = [[name, f["rps"], f["p50_ms"], f["p99_ms"], f["shed"]] for name, f in _named(full, part)]
+    if beside := found.get("wrk"):
+        wrk_named = f"at saturation by wrk, one thread, {beside['cpu_us']} µs of CPU a request"
+        rows.append([wrk_named, *(beside[name] for name in ("rps", "p50_ms", "p99_ms", "not_2xx"))])
     return Section(
         f"Single `POST /v1/orders` over {sending.CONNECTIONS} kept-alive connections, each with authentication, rate "
         "limits, validation, idempotency and a durable commit before the 202, and its event relayed. **Claims are "

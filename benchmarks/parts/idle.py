@@ -8,7 +8,7 @@ from benchmarks import ground, sending
 from benchmarks.pages import Section, table
 
 TITLE = "Idle"
-SECONDS, SETTLED_AFTER_S = 30.0, 10.0
+SECONDS, SETTLED_AFTER_S = 20.0, 5.0
 
 
 def measure(scale: float) -> dict[str, Any]:

@@ -25,10 +25,10 @@ from infra.audit import audit
 from infra.kept import folder as made
 
 TITLE = "Against what else carries sagas"
-SATURATED_S, AT_70_S, KILLED_S, WARM_UP_S = 15.0, 12.0, 10.0, 4.0
+SATURATED_S, AT_70_S, KILLED_S, WARM_UP_S = 12.0, 8.0, 8.0, 4.0
 INSIDE = 100
 WARM_UP, SATURATED, AT_70, KILLED = 10_000, 1_000_000, 2_000_000, 3_000_000  # numbers of their first orders
-PATIENCE_S = 45.0  # after the killed worker is back
+PATIENCE_S = 20.0  # after the killed worker is back
 DOWN_FOR_S = 1.0
 FAILURE_RATE = 0.1
 OURS = {"uoop-noop": "UOOP, steps that do nothing", "uoop": "UOOP, its real steps"}

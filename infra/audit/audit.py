@@ -47,7 +47,7 @@ def audit(
     :raises SourceAway: if a store does not answer
     :raises JournalUnreadable: if a journal cannot be read
     """
-    if effects is None and settings.sandbox:
+    if effects is None and settings.runs("sandbox"):
         effects = sandbox.effects(settings.home)
     missing = {
         Needs.JOURNAL: not journals,

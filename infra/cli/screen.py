@@ -76,7 +76,7 @@ def addresses(settings: Settings, console: Console) -> None:
     table.add_row("API docs", f"{api}/docs")
     table.add_row("order list", f"{api}/v1/orders", "with the API key, as below")
     table.add_row("metrics", f"{api}/metrics")
-    if settings.flower:
+    if settings.runs("flower"):
         flower = f"http://127.0.0.1:{settings.flower_port}"
         table.add_row("Flower", flower, f"user uoop, password in {settings.home / 'flower-password'}")
     console.print(table)

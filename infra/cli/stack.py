@@ -128,4 +128,5 @@ def _say(line: str) -> None:
 
 def _say_ready(settings: Settings) -> None:
     key = settings.home / "api-key"
-    _say(f"ready: http://{settings.host}:{settings.port} (the API key is in {key})")
+    address = f"http://{settings.host}:{settings.port} (the API key is in {key})"
+    _say(f"ready: {address if settings.runs('api') else settings.only}")

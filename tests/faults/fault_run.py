@@ -39,6 +39,7 @@ class Fault:
     :param place: what the platform must run on for it
     :param target_s: within which time the platform is to be caught up, where a time is promised
     :param settles: whether no order stands parked after it
+    :param rate: orders a second
     """
 
     name: str
@@ -49,6 +50,7 @@ class Fault:
     settles: bool = True
     target_s: float | None = None
     orders: int = ORDERS
+    rate: float = RATE
 
     @property
     def needs_root(self) -> bool:
@@ -103,7 +105,7 @@ def run(stack: Stack, fault: Fault) -> Result:
         place.restaurants,
         place.couriers,
         city.orders(place, fault.orders, failure_rate=FAILING),
-        Schedule(arrivals.evenly(fault.orders, rate=RATE)),
+        Schedule(arrivals.evenly(fault.orders, rate=fault.rate)),
     )
     over_at: list[float] = []
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import check, pages, parts, performance, svg
+from benchmarks import blocks, check, pages, parts, performance, svg
 from benchmarks.peers import lines
 
 FIGURES = {"platform": 2.0, "API": 1.0, "workers, beat": 1.0, "load generator": 0.1}
@@ -43,6 +43,7 @@ def test_a_plot_of_zeros_can_be_drawn():
 def test_the_page_holds_what_was_found_and_its_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(performance, "PAGE", tmp_path / "performance.md")
     monkeypatch.setattr(performance, "PICTURES", tmp_path / "performance")
+    monkeypatch.setattr(blocks, "PAGES", ())
     machine = dict.fromkeys(
         ("at", "version", "cores", "cpu", "memory_gb", "kernel", "python", "load_average"), 1
     )
@@ -62,6 +63,27 @@ def test_the_page_holds_what_was_found_and_its_pictures(tmp_path, monkeypatch):
     assert "## From one order to the maximum\n`command`" in page
     assert "falls from each rate to the next" in page
     assert (tmp_path / "performance" / "cost-per-order.svg").exists()
+
+
+def test_the_figures_in_written_pages_are_those_that_were_measured(tmp_path, monkeypatch):
+    pages = {page: tmp_path / page.name for page in blocks.PAGES}
+    for page, copy in pages.items():
+        copy.write_text(page.read_text())
+    monkeypatch.setattr(blocks, "PAGES", tuple(pages.values()))
+
+    performance.fill()
+
+    for page, copy in pages.items():
+        assert copy.read_text() == page.read_text()
+
+
+def test_every_place_for_figures_is_known_and_filled_when_there_are_some():
+    page = "above\n<!-- measured: relays -->\nold\n<!-- end -->\nbelow\n"
+    found = {"relay": {"rates": {"kafka": {"events_per_s": 40_000}}}}
+
+    assert "| kafka | 40,000 | 20,000 |\n<!-- end -->\nbelow" in blocks.filled(page, found)
+    assert blocks.filled(page, {}) == page.replace("old", "*Not measured yet.*")
+    assert all(name in blocks.BLOCKS for page in blocks.PAGES for name in blocks.places(page.read_text()))
 
 
 @pytest.mark.parametrize(("ratio", "expected"), [(1.0, True), (1.14, True), (1.16, False), (0.5, True)])

@@ -1,7 +1,10 @@
 import json
 
+import pytest
+from pydantic import ValidationError
+
 from infra import sandbox_providers, stack
-from infra.settings import Settings
+from infra.settings import REDIS_ROLES, Settings, SettingsRefused
 
 
 def resolved(home, **values):
@@ -23,6 +26,40 @@ def test_flower_and_sandbox_can_be_left_out(home):
     names = {process.name for process in stack.processes(resolved(home, flower=False, sandbox=False))}
 
     assert not names & {"flower", "sandbox"}
+
+
+def test_a_host_can_run_a_part_of_them(home):
+    def names(only):
+        return {process.name for process in stack.processes(resolved(home, only=only))}
+
+    assert names("api, beat") == {"prepare", "api", "beat"}
+    assert names("workers") == {"prepare", *stack.WORKERS}
+    assert names("sandbox,worker-steps") == {"prepare", "sandbox", "worker-steps"}
+    assert names("") == {"prepare", *stack.NAMES}
+
+
+def test_a_process_that_there_is_not_is_refused(home):
+    with pytest.raises(SettingsRefused, match="worker-step,"):
+        stack.processes(resolved(home, only="api,worker-step"))
+
+
+def test_a_part_of_them_needs_stores_that_others_reach(home):
+    urls = {f"{role}_url": "redis://cache" for role in REDIS_ROLES}
+
+    Settings.load().with_values(home=home, only="api", database_url="postgres://db/orders", **urls)
+
+    for missing in ("database_url", "ledger_url"):
+        given = {"database_url": "postgres://db/orders"} | urls
+        del given[missing]
+        with pytest.raises(ValidationError, match="UOOP_ONLY needs"):
+            Settings.load().with_values(home=home, only="api", **given)
+
+
+def test_no_redis_is_embedded_where_every_role_has_one(home):
+    urls = {f"{role}_url": "redis://cache" for role in REDIS_ROLES}
+    settings = Settings.load().with_values(home=home, database_url="postgres://db/orders", **urls)
+
+    assert stack.embed(settings) == (settings, [])
 
 
 def test_no_secret_is_on_a_command_line(home):

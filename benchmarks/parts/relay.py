@@ -1,21 +1,10 @@
-"""
-How many events a second one relay process publishes: `python -m benchmarks.relay --events 200000`.
+"""How many events a second one relay process publishes."""
 
-Writes orders of three events each into embedded servers of its own, puts them into the log, and lets the relays as
-they are wired publish all of them: to Redis Streams, to librdkafka's mock of a Kafka cluster, then to both side by
-side. Prints one JSON object: for each the events a second, and the CPU of an event in microseconds by process (the
-relay's own, all of Postgres, Redis; not the mock's). Exits 1 if a sink alone gets less than 10,000 a second.
-
-The CPU figures hold on a busy machine too; the rates need a quiet one.
-"""
-
-import argparse
-import json
 import os
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import psutil
 from sqlalchemy import Engine, text
@@ -25,9 +14,12 @@ from app.doorbell import Bell
 from app.outbox import sequencer
 from app.outbox.side_by_side import Relays
 from benchmarks import stores
+from benchmarks.pages import Section, table
 from infra import kept, wiring
 from infra.settings import Settings
 
+TITLE = "Relaying events"
+EVENTS = 120_000
 WANTED_PER_S = 10_000
 SINKS = ("redis-stream", "kafka")
 
@@ -44,37 +36,41 @@ _WRITE = text("""
 """)
 
 
-def main() -> int:
-    """Exit status 0 if each sink gets 10,000 events a second."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--sink", choices=SINKS, action="append", help="only this one; repeatable")
-    options = parser.parse_args()
+def measure(scale: float) -> dict[str, Any]:
     with stores.started("relay") as servers, stores.kafka_cluster(servers.home) as brokers:
         settings = servers.with_values(kafka_brokers=brokers)
         db = database.engine(settings.database_url.get_secret_value(), pool_size=4)
-        told = measured(settings, db, options.events, options.sink or SINKS)
+        told = _measured(settings, db, round(EVENTS * scale))
         db.dispose()
-    sys.stdout.write(json.dumps(told) + "\n")
-    return 0 if all(told[sink]["events_per_s"] >= WANTED_PER_S for sink in options.sink or SINKS) else 1
+    slow = [sink for sink in SINKS if told[sink]["events_per_s"] < WANTED_PER_S]
+    return {"rates": told, "broken": [f"{sink} gets less than {WANTED_PER_S} events/s" for sink in slow]}
 
 
-def measured(
-    settings: Settings, db: Engine, events: int, sinks: Sequence[str]
-) -> dict[str, dict[str, float]]:
+def tell(found: dict[str, Any], _others: Mapping[str, Any]) -> Section:
+    rows = [
+        [name, told["events"], told["events_per_s"], told["own_us"], told["postgres_us"], told["redis_us"]]
+        for name, told in found["rates"].items()
+    ]
+    return Section(
+        "Orders of three events each, written beforehand; the sequencer moves them to the log, then one relay process "
+        "publishes all of them: to Redis Streams, to librdkafka's mock of a Kafka cluster, to both side by side. CPU "
+        "is in microseconds an event; the mock's is not counted.\n\n"
+        + table(["", "events", "events/s", "own CPU", "Postgres", "Redis"], rows)
+    )
+
+
+def _measured(settings: Settings, db: Engine, events: int) -> dict[str, dict[str, float]]:
     """The figures of the sequencer, of each sink, and of the sinks together."""
     with db.begin() as connection:
         connection.execute(_WRITE, {"orders": events // 3})
         connection.execute(text("ANALYZE outbox_in"))
     told = {"sequencer": _timed(settings, partial(_until_empty, partial(_sequence, db)))}
     relays = {relay.sink: relay for relay in wiring.relays(settings, db, _nobody)}
-    chosen = [relays[sink] for sink in sinks]
+    chosen = [relays[sink] for sink in SINKS]
     for relay in chosen:
         told[relay.sink] = _timed(settings, partial(_until_empty, relay.run_once))
-    if len(chosen) > 1:
-        _begin_again(settings, db)
-        together = Relays(chosen)
-        told["together"] = _timed(settings, partial(_until_at_end, db, together))
+    _begin_again(settings, db)
+    told["together"] = _timed(settings, partial(_until_at_end, db, Relays(chosen)))
     return told
 
 
@@ -143,7 +139,3 @@ def _begin_again(settings: Settings, db: Engine) -> None:
 
 def _nobody(_: Bell) -> None:
     """Nobody sends webhooks here."""
-
-
-if __name__ == "__main__":
-    sys.exit(main())
