@@ -53,6 +53,7 @@ TELLS_NO_ORDER = {"GET /v1/ops/pauses", "GET /v1/ops/differences/summary", "GET 
         "capacity/picture",
         "capacity/limits",
         "channels",
+        "couriers",
         "forecast",
         "forecast/picture",
     )
@@ -279,6 +280,7 @@ def test_what_else_there_is_stands_below() -> None:
         "POST /v1/orders/batch",
         "POST /v1/ops/capacity/limits",
         "POST /v1/ops/channels/weights",
+        "POST /v1/ops/couriers",
         "POST /v1/ops/reports/settle",
         "POST /v1/ops/runs/bulk",
         "POST /v1/webhooks",  # it takes nothing that is anybody's
@@ -306,6 +308,22 @@ def test_a_batch_and_single_orders_share_their_keys_but_not_with_a_stranger(door
 
     assert (told["acme"]["order"]["tracking_id"], told["acme"]["replayed"]) == (door.order_id, True)
     assert told["stranger"]["order"]["tracking_id"] != door.order_id
+
+
+def test_a_courier_is_known_to_his_own_tenant_alone(door: Door) -> None:
+    def couriers(who: str, *entries: dict[str, Any]) -> list[dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {door.tokens[who]}"}
+        path = "/v1/ops/couriers"
+        if entries:
+            assert door.client.post(path, json={"couriers": entries}, headers=headers).status_code == 200
+        return door.client.get(path, headers=headers).get_json()["couriers"]
+
+    mine = couriers("acme", {"id": "ali", "lat": 26.2, "lng": 50.6})
+    theirs = couriers("stranger", {"id": "ali", "lat": 25.2, "lng": 55.3})
+
+    assert [(each["id"], each["lat"]) for each in mine] == [("ali", 26.2)]
+    assert [(each["id"], each["lat"]) for each in theirs] == [("ali", 25.2)]
+    assert couriers("acme") == mine
 
 
 def test_no_act_in_bulk_touches_a_strangers_run(door: Door, world: World) -> None:

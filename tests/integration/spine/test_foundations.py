@@ -98,7 +98,7 @@ def test_the_first_start_may_be_made_again(bare: Database, home: Path, redis_url
         lanes = set(connection.execute(text("SELECT name FROM lanes")).scalars())
         key = keys.find(connection, [keys.prefix(token) or ""]).get(keys.prefix(token) or "")
         count = connection.execute(text("SELECT count(*) FROM api_keys")).scalar_one()
-    assert lanes == {"front", "retry", "compensation"}
+    assert lanes == {"front", "express", "retry", "compensation"}
     assert key
     assert key.matches(token)
     assert count == 1

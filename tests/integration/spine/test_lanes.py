@@ -8,6 +8,7 @@ import pytest
 import redis
 from fake_providers import Mood
 from sqlalchemy import Engine as Database
+from sqlalchemy import create_engine
 from together import all_at_once, at_once
 from world import START, World, submission
 
@@ -287,7 +288,7 @@ def test_only_the_tenant_whose_orders_wait_too_long_is_turned_away(
     wait_for(world, "another", 5)
     pass_by(world)
 
-    found = pressure.Pressure(world.db, shed_above_s=4.0, claim=1000)
+    found = looking(world, claim=1000)
 
     eventually(lambda: found.retry_after_s("another") is not None)
     assert found.retry_after_s("default") is None
@@ -298,7 +299,7 @@ def test_a_tenant_with_few_orders_does_not_wait_behind_anothers_crowd(
 ) -> None:
     add_tenants(world, "another", "third")
     world.accept(4)
-    found = pressure.Pressure(world.db, shed_above_s=4.0, claim=3)
+    found = looking(world, claim=3)
 
     eventually(lambda: found.lane("another") == EXPRESS)
     assert (found.lane("default"), found.lane("third")) == (FRONT, EXPRESS)
@@ -312,7 +313,7 @@ def test_who_fills_the_express_lane_waits_at_the_front_again(
     with world.db.begin() as connection:
         start = replace(START, lane=lambda _: EXPRESS)
         accept.accept(connection, [submission(tenant="another") for _ in range(pressure.FEW + 1)], start)
-    found = pressure.Pressure(world.db, shed_above_s=4.0, claim=3)
+    found = looking(world, claim=3)
 
     eventually(lambda: found.lane("third") == EXPRESS)
     assert found.lane("another") == FRONT
@@ -352,6 +353,12 @@ def test_a_standstill_is_borne_for_a_while_and_an_overload_is_not(
         found = pressure.waiting(connection, claim=3)["default"]
 
     assert found.is_too_much(4.0) is too_much
+
+
+def looking(world: World, *, claim: int) -> pressure.Pressure:
+    """One with a database connection of its own: it never ends, and other tests count what the world's is asked."""
+    own = create_engine(world.db.url, pool_size=1)
+    return pressure.Pressure(own, shed_above_s=4.0, claim=claim)
 
 
 def wait_for(world: World, tenant: str, seconds: int) -> None:
