@@ -302,10 +302,10 @@ def test_usage_foresees_when_a_slot_will_be_full(world: World) -> None:
     world.accept(30)
     world.settle()
 
-    slot = measured(world, at=begin + timedelta(seconds=10))
+    slot = measured(world, at=begin + timedelta(milliseconds=100))
 
     assert slot.full_at
-    assert slot.full_at - slot.measured_at == timedelta(seconds=60 / (0.3 * 3))
+    assert slot.full_at - slot.measured_at == timedelta(seconds=60 / (0.3 * 300))
 
 
 def test_the_gauges_tell_of_zones_and_of_what_is_full(world: World) -> None:
