@@ -13,7 +13,7 @@ from infra.demo import arrivals, city, journal
 from infra.demo.pacing import Schedule
 from infra.demo.play import Progress, Scene, Summary, play
 
-ORDERS, RATE = 450, 150.0
+ORDERS, RATE = 450, 200.0
 BEFORE = 150  # orders accepted before the fault
 FAILING = 0.1  # refused for good, so that compensations run all the time
 SETTLED_WITHIN_S = 60.0

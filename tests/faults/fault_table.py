@@ -13,6 +13,7 @@ from sagas.fulfill_order import FULFILL_ORDER
 
 AROUND_A_STEP = (Point.BEFORE_EFFECT, Point.AFTER_EFFECT, Point.AFTER_COMMIT)
 POOL_CHILD_S, WORKER_S, STORE_S = 2.0, 5.0, 10.0  # within which all is to be caught up
+FEW = 300  # orders, of which each of the many deaths needs no more
 ELSEWHERE = tuple(point for point in Point if point not in AROUND_A_STEP)
 
 
@@ -84,11 +85,12 @@ def _crash_points() -> Iterator[Fault]:
             for point in AROUND_A_STEP:
                 yield Fault(
                     name=f"dies {point} {step.name} {direction}",
+                    orders=FEW,
                     inject=do.die_at(point, step.name, direction),
                     target_s=POOL_CHILD_S,
                 )
     for point in ELSEWHERE:
-        yield Fault(name=f"dies {point}", inject=do.die_at(point))
+        yield Fault(name=f"dies {point}", orders=FEW, inject=do.die_at(point))
 
 
 def _clocks() -> Iterator[Fault]:
