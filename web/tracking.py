@@ -14,6 +14,9 @@ from web import representations
 from web.services import Tracked
 
 KEPT_MS = 1000  # of an order under way: its steps change between two versions
+KEPT_AT_REST_MS = (
+    5_000  # whatever befalls it next is announced; should nobody hear that, it is told late by so much
+)
 KEPT_FINAL_MS = 10_000
 SHARED_WITHIN_S = 35.0  # above the longest statement
 
@@ -80,15 +83,20 @@ class Tracking:
         body = representations.order_body(view)
         etag = representations.etag_of(view.version, body)
         found = Tracked(view.version, view.status, view.created_at.timestamp(), etag, body)
-        is_final = view.status in FINAL and view.stage is None
         self._cache.put(
             tenant_id,
             order_id,
             _encode(found),
             rank=(found.version, read_at_ms),
-            for_ms=KEPT_FINAL_MS if is_final else KEPT_MS,
+            for_ms=_kept_for_ms(view),
         )
         return found
+
+
+def _kept_for_ms(view: OrderView) -> int:
+    if view.stage is not None:
+        return KEPT_MS
+    return KEPT_FINAL_MS if view.status in FINAL else KEPT_AT_REST_MS
 
 
 def _reaches(found: Tracked | None, version: int) -> bool:

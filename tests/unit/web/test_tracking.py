@@ -1,0 +1,43 @@
+"""For how long what was told of an order is told again."""
+
+from dataclasses import replace
+
+import pytest
+from fake_platform import VIEW
+
+from app.orders.model import Status
+from web.tracking import Rank, Tracking
+
+
+class Kept:
+    """A cache that keeps nothing, and notes for how long it should have."""
+
+    def __init__(self) -> None:
+        self.for_ms: list[int] = []
+
+    def get(self, _tenant_id: str, _order_id: str) -> bytes | None:
+        return None
+
+    def put(self, _tenant_id: str, _order_id: str, _told: bytes, *, rank: Rank, for_ms: int) -> None:
+        assert rank[0] == VIEW.version
+        self.for_ms.append(for_ms)
+
+
+@pytest.mark.parametrize(
+    ("status", "stage", "for_ms"),
+    [
+        (Status.PENDING, "plan-fulfilment", 1_000),
+        (Status.CONFIRMED, "capture-payment", 1_000),
+        (Status.CONFIRMED, None, 5_000),
+        (Status.DELIVERED, None, 10_000),
+        (Status.FAILED, "void", 1_000),
+    ],
+)
+def test_an_order_is_kept_longer_the_less_may_befall_it(
+    status: Status, stage: str | None, for_ms: int
+) -> None:
+    kept, view = Kept(), replace(VIEW, status=status, stage=stage)
+
+    Tracking(lambda *_: view, kept).find("t1", VIEW.tracking_id)
+
+    assert kept.for_ms == [for_ms]
