@@ -5,7 +5,7 @@ Flask alone is served by `granian --interface wsgi infra.api:application`.
 """
 
 from app import crash_points
-from infra import front_door, logs
+from infra import front_door, garbage, logs
 from infra.settings import Settings
 from web.app import create_app
 from web.hot_lane import HotLane
@@ -26,3 +26,4 @@ hot_lane = HotLane(
     threads=settings.api_threads,
     places=settings.waiting_clients,
 )
+garbage.settle()

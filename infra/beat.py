@@ -8,12 +8,13 @@ so that a successor never beats beside it for long; its jobs are harmless when d
 import os
 import socket
 import threading
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import database, leases
+from app import database, leases, waiting_work
 from infra import logs
 from infra.supervisor import readiness
 from infra.worker import celery, settings
@@ -29,13 +30,22 @@ log = structlog.get_logger()
 def main() -> None:
     logs.configure(settings.log_level)
     readiness.say_ready()  # another may hold the lease: to wait for it is work, too
-    db = database.engine(settings.database_url.get_secret_value(), pool_size=1)
+    db = database.engine(settings.database_url.get_secret_value(), pool_size=2)
     holder = f"{socket.gethostname()}:{os.getpid()}"
     pause = threading.Event()
     while not _take(db, holder):
         pause.wait(PROLONG_EVERY_S)
     threading.Thread(target=_keep, args=(db, holder), name="lease", daemon=True).start()
+    celery.work_waits = partial(_work_waits, db)
     celery.Beat(loglevel=settings.log_level, quiet=True).run()
+
+
+def _work_waits(db: Engine) -> frozenset[str]:
+    try:
+        return database.read(db, waiting_work.waiting)
+    except (database.DatabaseAway, SQLAlchemyError) as error:
+        log.warning("database-away", error=type(error).__name__)
+        return waiting_work.JOBS
 
 
 def _take(db: Engine, holder: str) -> bool:

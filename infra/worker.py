@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from celery.signals import setup_logging, worker_process_init
 
 from app import crash_points
-from infra import logs
+from infra import garbage, logs
 from infra.settings import Settings
 from infra.wiring import services
 from tasks import names
@@ -35,6 +35,7 @@ def _warm_up(**_: object) -> None:
         from app.optimization.model import Problem  # noqa: PLC0415
 
         assign(Problem(jobs=(), couriers=(), partners=()))
+    garbage.settle()
 
 
 celery: "Celery" = application(lambda: services(settings, celery))

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.outbox.side_by_side import Relays
+from app.waiting_work import JOBS
 from sagas.engine import Engine
 from tasks import broker_guard, burying, rejoining, unreadable_messages
 from tasks.doorbell import RedisDoorbell
@@ -102,5 +103,6 @@ def application(services_factory: Callable[[], Services], **configuration: Any) 
     app.conf.update(configuration)
     app.steps["consumer"].add(rejoining.Rejoin)
     app.services_factory, app.services_made = services_factory, {}  # made: by process id
+    app.work_waits = lambda: JOBS  # beat's process knows better
     app.set_default()
     return app

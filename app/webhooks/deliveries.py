@@ -35,6 +35,7 @@ _DUE = f"""
     AND (e.quiet_until IS NULL OR e.quiet_until <= now())
     AND EXISTS (SELECT FROM webhook_deliveries d WHERE {_WAITS})
 """
+ANY_IS_DUE = f"EXISTS (SELECT {_DUE})"
 _TAKE = text(f"""
     WITH free AS (
         SELECT e.id, CASE WHEN e.failures >= :breaks_at THEN 1 ELSE :at_once END - (SELECT count(*)
@@ -133,7 +134,7 @@ def queue_again(connection: Connection, events: Sequence[Event]) -> set[int]:
 
 def is_due(connection: Connection) -> bool:
     """Whether there is anything to send."""
-    return bool(connection.execute(text(f"SELECT EXISTS (SELECT {_DUE})")).scalar_one())
+    return bool(connection.execute(text(f"SELECT {ANY_IS_DUE}")).scalar_one())
 
 
 def take(connection: Connection, *, at_once: int, room: int, lease_s: float) -> list[Taken]:
