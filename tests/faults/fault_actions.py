@@ -343,7 +343,7 @@ def break_connections(to: str, mode: Mode, seconds: float) -> Action:
     return inject
 
 
-def hold_back(stack: Stack, *, seconds: float = 2.0, late_s: float = 40.0) -> None:
+def hold_back(stack: Stack, *, seconds: float = 4.0, late_s: float = 40.0) -> None:
     """Take messages out of the queues, and put them back when every lease and every wait is over."""
     client = stack.redis()
     held: list[tuple[str, bytes]] = []

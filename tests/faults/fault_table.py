@@ -13,6 +13,7 @@ from sagas.fulfill_order import FULFILL_ORDER
 
 AROUND_A_STEP = (Point.BEFORE_EFFECT, Point.AFTER_EFFECT, Point.AFTER_COMMIT)
 POOL_CHILD_S, WORKER_S, STORE_S = 2.0, 5.0, 10.0  # within which all is to be caught up
+SLOWLY = 75.0  # orders a second: more cohorts are on their way while the fault lasts
 FEW = 300  # orders, of which each of the many deaths needs no more
 ELSEWHERE = tuple(point for point in Point if point not in AROUND_A_STEP)
 
@@ -189,9 +190,9 @@ FAULTS: tuple[Fault, ...] = (
     # messages
     Fault(name="every message three times, up to 4 s late", inject=do.deliver_again(2, latest_s=4)),
     Fault(name="every message again, up to 30 s late", inject=do.deliver_again(1, latest_s=30, seconds=4)),
-    Fault(name="messages held back 40 s", inject=do.hold_back),
-    Fault(name="messages reordered", inject=do.reorder),
-    Fault(name="two carriers for one cohort", inject=do.carry_twice),
+    Fault(name="messages held back 40 s", rate=SLOWLY, inject=do.hold_back),
+    Fault(name="messages reordered", rate=SLOWLY, inject=do.reorder),
+    Fault(name="two carriers for one cohort", rate=SLOWLY, inject=do.carry_twice),
     Fault(name="garbage, oversize, unknown tasks", inject=do.push_garbage),
     # sinks of events
     *(
