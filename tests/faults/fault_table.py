@@ -110,7 +110,7 @@ def _broken_connections() -> Iterator[Fault]:
                 name=f"connections to {to} {mode} {seconds} s",
                 inject=do.break_connections(to, mode, seconds),
                 place=Place.PROXIED,
-                target_s=STORE_S,
+                target_s=None if to == "sandbox" else STORE_S,
             )
 
 
