@@ -14,6 +14,7 @@ from app.fleet import pool
 from app.fleet.pool import Move, Rider, Waiting
 from app.optimization.model import EARTH_M_PER_DEGREE, Point
 from app.optimization.pool.model import Courier, Order, Pace, Plan, Problem, Spot, Terms
+from app.runs.follow_ups import Begun
 from sagas.deliveries import REROUTE_BY
 from sagas.ports import Ports
 
@@ -44,16 +45,18 @@ def replan(ports: Ports) -> int:
     if not moves:
         return 0
     with ports.engine.begin() as connection:
-        given_up = pool.given_up(connection, [each.key for each in moves if not each.final])
-        deliveries.begin_reroutes(
-            connection, REROUTE_BY, [REROUTE_BY.of(order_id, **NOBODY) for order_id in given_up]
+        given_up = pool.given_up(
+            connection, [each.key for each in moves if not each.final], soon_s=SOON_MIN * 60
         )
-        changed = pool.move(connection, [each for each in moves if each.order_id not in given_up])
+        wishes = [REROUTE_BY.of(order_id, **NOBODY) for order_id in given_up]
+        told = deliveries.begin_reroutes(connection, REROUTE_BY, wishes)
+        gone = {each.order_id for each in told if isinstance(each, Begun)}  # the others are asked about again
+        changed = pool.move(connection, [each for each in moves if each.order_id not in gone])
     if changed:
         ports.doorbell.ring(Bell.RELAY)
-    if given_up:
+    if gone:
         ports.doorbell.ring(Bell.CLAIM)
-    return changed + len(given_up)
+    return changed + len(gone)
 
 
 def decided(orders: Sequence[Waiting], riders: Sequence[Rider], *, now: datetime) -> list[Move]:

@@ -212,9 +212,11 @@ def refuse(connection: Connection, order_id: str, courier: str) -> bool:
     return True
 
 
-def given_up(connection: Connection, keys: Sequence[str]) -> list[str]:
+def given_up(connection: Connection, keys: Sequence[str], *, soon_s: float) -> list[str]:
     """
-    Those of these orders that no courier on duty may have, fit and not having refused; locked until the commit.
+    Those of these orders that nobody on duty within so many seconds may have, fit and not having refused.
+
+    They are locked until the commit.
 
     :return: order ids
     """
@@ -224,11 +226,12 @@ def given_up(connection: Connection, keys: Sequence[str]) -> list[str]:
             WHERE p.key = ANY(:keys) AND p.state = 'pooled' AND p.committed_at IS NULL
                 AND o.status IN {WAITING} AND o.rerouting IS NULL
                 AND NOT EXISTS (SELECT FROM couriers c WHERE c.tenant_id = p.tenant_id
-                    AND coalesce(c.on_from, '-infinity') <= now() AND coalesce(c.on_until, 'infinity') > now()
+                    AND coalesce(c.on_from, '-infinity') <= now() + make_interval(secs => :soon_s)
+                    AND coalesce(c.on_until, 'infinity') > now()
                     AND coalesce(o.delivery_location->'needs', '[]') <@ to_jsonb(coalesce(c.has, '{{}}'))
                     AND c.id <> ALL(coalesce(p.refused_by, '{{}}')))
             ORDER BY o.id FOR NO KEY UPDATE OF o
         """),
-        {"keys": list(keys)},
+        {"keys": list(keys), "soon_s": soon_s},
     )
     return list(result.scalars())

@@ -308,7 +308,8 @@ def _next_partners(
             turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False, probing=False))
         elif probed := next((name for name in asked.partners[1:] if probes.get(name)), None):
             probes[probed] -= 1
-            turn.append(replace(asked, partners=(probed,), nth=asked.nth + 1, recalling=False, probing=True))
+            left = (probed, *(name for name in asked.partners[1:] if name != probed))
+            turn.append(replace(asked, partners=left, nth=asked.nth + 1, recalling=False, probing=True))
         elif call.paused.intersection(_planned(asked.member)):
             outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=False)
         elif asked.unreached or passed_over.intersection(asked.partners[1:]):

@@ -218,6 +218,19 @@ def test_who_is_refused_by_all_others_sees_whether_a_barred_partner_is_back(worl
     assert world.statuses() == {order: "CONFIRMED"}
 
 
+def test_who_was_refused_by_a_probed_partner_too_waits_for_one_that_is_still_barred(world: World) -> None:
+    break_(world, SECOND, THIRD)
+    for partner in (FIRST, SECOND):
+        world.partners[partner].behave(Mood.REFUSE)
+    world.sql("UPDATE breakers SET probe_at = now() - interval '1 s' WHERE partner = :p", p=SECOND)
+
+    (order,) = front(world)
+
+    assert (asked(world, SECOND), state(world, THIRD)) == (1, BreakerState.OPEN)
+    assert world.statuses() == {order: "PENDING"}
+    assert world.failures() == {}
+
+
 def test_with_nobody_left_until_its_time_is_nearly_over_the_order_is_undone(world: World) -> None:
     break_(world, *RANKING)
     (order,) = front(world)

@@ -221,6 +221,15 @@ def test_what_no_courier_on_duty_may_have_gets_a_partner(world: World, order: st
     assert world.pooled() == 0
 
 
+def test_an_order_waits_for_the_courier_whose_duty_begins_soon(world: World, order: str) -> None:
+    world.sql("UPDATE couriers SET on_from = now() + interval '5 min', on_until = now() + interval '5 h'")
+
+    pool.replan(world.ports)
+
+    assert world.one("SELECT count(*) FROM follow_ups") == 0
+    assert world.statuses()[order] == "CONFIRMED"
+
+
 def test_what_fits_a_courier_who_is_busy_waits_for_him(world: World, order: str) -> None:
     hungry(world)
     pool.replan(world.ports)
