@@ -28,12 +28,15 @@ from app.tenants import service as tenants
 from app.tenants.service import DEFAULT_TENANT
 from benchmarks import stores
 from benchmarks.cpu import Meter
+from benchmarks.noop.saga import NOOP
 from infra import kept, running, stack
 from infra.demo import city, report
 from infra.embedded import postgres as embedded
 from infra.sandbox_providers import write_providers
 from infra.settings import Settings
 from infra.supervisor import logs, state
+from sagas.definition import Saga
+from sagas.fulfill_order import FULFILL_ORDER
 
 SEED = 7
 READY_WITHIN_S = 120.0
@@ -48,6 +51,7 @@ class Ground:
 
     settings: Settings
     beside: Mapping[str, int]  # further processes, by name
+    saga: Saga  # of an order
 
     @cached_property
     def engine(self) -> Engine:
@@ -150,7 +154,7 @@ def platform(
                 chosen = chosen.with_values(database_url=url)
             beside.callback(running.down, chosen)
             _up(chosen, noop=noop)
-            ground = Ground(running.connected(chosen), others)
+            ground = Ground(running.connected(chosen), others, NOOP if noop else FULFILL_ORDER)
             ground.furnish(couriers=couriers)
             yield ground
             ground.engine.dispose()

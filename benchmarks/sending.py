@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from app.orders.model import Status
 from app.tenants.service import DEFAULT_TENANT
 from benchmarks import figures
 from benchmarks.cpu import Meter
@@ -23,16 +24,11 @@ from infra.demo.watch import Watch
 
 CONNECTIONS = 256
 LOOK_EVERY_S = 0.2
-CHUNK = 50_000
 CLOCKS_DIFFER_S = 1.0
 SHORTEST_S = 3.0  # of a closed loop, however short a trial: several cohorts must end
 ENDED_WITHIN_S = 60.0  # after the last was sent; who has not, is counted as such
 ENDLESS = 500_000  # orders: more than are sent in the time
 
-_ENDS = text("""
-    SELECT id, status, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float AS at
-    FROM uoop_orders WHERE id = ANY(:ids) AND status <> 'PENDING'
-""")
 _COHORTS = text("""
     SELECT count(*) AS cohorts, coalesce(avg(size), 0)::float AS size FROM cohorts
     WHERE lane = 'front' AND direction = 'f' AND created_at > to_timestamp(:since)
@@ -227,10 +223,10 @@ def _send(
 
 
 def _ends(ground: Ground, ids: Sequence[str]) -> dict[str, tuple[str, float]]:
-    found: dict[str, tuple[str, float]] = {}
     with ground.engine.connect() as connection:
         ahead_s = report.clock_ahead_s(connection)
-        for begin in range(0, len(ids), CHUNK):
-            for row in connection.execute(_ENDS, {"ids": list(ids[begin : begin + CHUNK])}):
-                found[row.id] = (row.status, row.at + ahead_s)
-    return found
+        return {
+            row.id: (row.status, row.ended_at + ahead_s)
+            for row in report.standing(connection, ids, ground.saga)
+            if row.status != Status.PENDING
+        }

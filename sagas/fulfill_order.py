@@ -63,7 +63,7 @@ FULFILL_ORDER = Saga.of(
             retry=Retry(attempts=30, total_s=120.0),  # longer than a breaker is open
         ),
         Step(
-            "confirm-order",
+            confirm_order.NAME,
             confirm_order.confirm,
             no_compensation=confirm_order.NO_COMPENSATION,
             uses=confirm_order.USES,

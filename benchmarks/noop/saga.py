@@ -59,7 +59,7 @@ NOOP = Saga.of(
             queue=Queue.PARTNER,
             reads=("customer_id",),
         ),
-        Step("confirm-order", confirm, no_compensation="it stands after the pivot", emits=True),
+        Step(confirm_order.NAME, confirm, no_compensation="it stands after the pivot", emits=True),
     ),
     pivot="dispatch-to-partner",
     on_undone=confirm_order.undone,

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Row, text
 from app.orders.model import Status
 from app.runs.model import RunState
 from infra.demo.journal import Promise
+from sagas.definition import Saga
+from sagas.fulfill_order import FULFILL_ORDER
+from sagas.steps import confirm_order
 
 CHUNK = 50_000  # orders per statement
 COUNTED_SHARE = 0.95  # the last orders are often retries: throughput is measured until these have ended
@@ -19,11 +22,15 @@ _UNDONE = (Status.FAILED, Status.CANCELLED)
 
 _CLOCK = text("SELECT extract(epoch FROM clock_timestamp())::float")
 _TRACKED = text("SELECT current_setting('track_commit_timestamp') = 'on'")
+# A confirmed order is written again, when its courier is exchanged or its meal is delivered; an outcome is not.
 _ORDERS = """
     SELECT o.id, o.status, coalesce((o.failure ->> 'compensated')::boolean, false) AS compensated,
         o.failure ->> 'code' AS code, r.state AS run_state, extract(epoch FROM {ended})::float AS ended_at
-    FROM uoop_orders o LEFT JOIN runs r ON r.id = o.run_id WHERE o.id = ANY(:ids)
+    FROM uoop_orders o LEFT JOIN runs r ON r.id = o.run_id
+    LEFT JOIN outcomes x ON (x.run_id, x.step, x.verdict) = (o.run_id, :confirm, 'd')
+    WHERE o.id = ANY(:ids)
 """
+_COMMITTED = "coalesce(pg_xact_commit_timestamp(coalesce(x.xmin, o.xmin)), o.updated_at)"
 _POSITION = text("SELECT pos, day FROM outbox_sequencer")
 _EVENTS = text("""
     SELECT count(*) AS events, count(d.at) AS delivered,
@@ -107,11 +114,10 @@ def outcomes(connection: Connection, promises: Sequence[Promise], *, clock_ahead
 
     :param clock_ahead_s: of the client, against Postgres (see `clock_ahead_s`)
     """
-    tracked = connection.execute(_TRACKED).scalar_one()
     sent_at = {promise.id: promise.first_sent_at - clock_ahead_s for promise in promises}
     counts = dict.fromkeys(("confirmed", "compensated", "failed", "parked"), 0)
     waits_s, ends, reasons = [], [], dict[str, int]()
-    for row in _standing(connection, list(sent_at), tracked=tracked):
+    for row in standing(connection, list(sent_at)):
         what = _what(row.status, row.compensated, row.run_state)
         if what is None:
             continue
@@ -152,6 +158,20 @@ def percentile(ascending: Sequence[float], share: float) -> float | None:
     return ascending[min(len(ascending) - 1, int(len(ascending) * share))] if ascending else None
 
 
+def standing(connection: Connection, ids: Sequence[str], saga: Saga = FULFILL_ORDER) -> Iterator[Row[Any]]:
+    """
+    How orders stand: id, status, compensated, code, run_state and ended_at, epoch seconds by Postgres's clock:
+    when CONFIRMED was committed, else when the order was written last.
+
+    :param saga: that has carried them
+    """
+    tracked = connection.execute(_TRACKED).scalar_one()
+    query = text(_ORDERS.format(ended=_COMMITTED if tracked else "o.updated_at"))
+    confirm = saga.numbers[confirm_order.NAME]
+    for begin in range(0, len(ids), CHUNK):
+        yield from connection.execute(query, {"ids": list(ids[begin : begin + CHUNK]), "confirm": confirm})
+
+
 def _what(status: str, compensated: bool, run_state: str | None) -> str | None:
     """Where an order counts; None: nowhere yet."""
     if status in _UNDONE:
@@ -159,10 +179,3 @@ def _what(status: str, compensated: bool, run_state: str | None) -> str | None:
     if status != Status.PENDING:
         return "confirmed"
     return "parked" if run_state == RunState.PARKED else None
-
-
-def _standing(connection: Connection, ids: Sequence[str], *, tracked: bool) -> Iterator[Row[Any]]:
-    ended = "coalesce(pg_xact_commit_timestamp(o.xmin), o.updated_at)" if tracked else "o.updated_at"
-    query = text(_ORDERS.format(ended=ended))
-    for begin in range(0, len(ids), CHUNK):
-        yield from connection.execute(query, {"ids": ids[begin : begin + CHUNK]})

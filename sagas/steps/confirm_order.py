@@ -13,6 +13,7 @@ from sagas.definition import Call, Result
 from sagas.ports import Ports
 from sagas.steps import dispatch_to_partner, plan_fulfilment
 
+NAME = "confirm-order"
 NO_COMPENSATION = "it stands after the pivot"
 USES = (plan_fulfilment.NAME, dispatch_to_partner.NAME)
 
