@@ -8,7 +8,8 @@ from app.doorbell import Bell
 from tasks import names
 from tasks.base import ControlTask, Services
 
-LOOK_AGAIN_S = 0.2  # whoever comes into another lane meanwhile waits no longer than that
+LOOK_AGAIN_S = 0.25  # whoever comes into another lane meanwhile waits no longer than that
+CLAIM_AT_MOST_S = 5.0
 LINGER_S = 0.25
 PACE_S = 0.1
 MANY = 2000  # events moved in one round: more are waiting
@@ -19,14 +20,17 @@ REPORTS_AT_MOST_S = 5.0
 
 @shared_task(name=names.CLAIM, bind=True, base=ControlTask)
 def claim(self: ControlTask, **_: object) -> None:
-    """Start what may start; wait a moment for the next lane that may, and leave the rest to the next ring."""
+    """Start what may start, and stay as long as there is a lane that soon may; nobody need ring meanwhile."""
     services = self.services
+    until = time.monotonic() + CLAIM_AT_MOST_S
     services.doorbell.answer(Bell.CLAIM)
-    wait_s = services.engine.claim()
-    if wait_s is not None:
-        time.sleep(min(wait_s, LOOK_AGAIN_S))
-        if services.engine.claim() is not None:
+    while (wait_s := services.engine.claim()) is not None:
+        if time.monotonic() > until:
             services.doorbell.ring(Bell.CLAIM)
+            return
+        services.doorbell.silence(Bell.CLAIM, for_s=2 * LOOK_AGAIN_S)
+        time.sleep(min(wait_s, LOOK_AGAIN_S))
+        services.doorbell.answer(Bell.CLAIM)
 
 
 @shared_task(name=names.SWEEP, bind=True, base=ControlTask)

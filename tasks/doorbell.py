@@ -63,6 +63,13 @@ class RedisDoorbell:
         except redis.RedisError as error:
             log.warning("doorbell-away", error=type(error).__name__)
 
+    def silence(self, bell: Bell, *, for_s: float) -> None:
+        """Whoever stays at the door will look by himself; for so long, should he die."""
+        try:
+            self._client.set(_key(bell), 1, px=int(for_s * 1000))
+        except redis.RedisError as error:
+            log.warning("doorbell-away", error=type(error).__name__)
+
     def _run(self) -> None:
         while True:
             self._wake.wait()

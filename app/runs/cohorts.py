@@ -13,7 +13,7 @@ MIN_QUEUE_WAIT_S = 30.0
 MIN_JOIN_WAIT_S = 3.0
 LATELY_S = 10.0  # older waits tell of an outage that is over
 # What a cohort costs is mostly its own, not its members': where many come, a lane rests longer, and fewer carry more.
-BIG, LONGEST_REST = 400, 2.5  # runs; intervals
+BIG, LONGEST_REST = 400, 1.75  # runs; intervals
 
 # The tenants that wait in a lane, by a loose scan of its index: one probe per tenant, whatever the backlog.
 WAITING_TENANTS = """
@@ -144,7 +144,7 @@ def claim(
     if isinstance(stages, str):
         _send_round(connection, stages, group)
         return None
-    rest_s = interval_s * (1 + (LONGEST_REST - 1) * min(1.0, len(group) / BIG))
+    rest_s = interval_s * _rest(len(group), size)
     cohort_id, epoch = connection.execute(
         text("""
             WITH cohort AS (
@@ -377,6 +377,11 @@ def forget_carrier(connection: Connection, cohort_id: int, *, epoch: int, step: 
         text("UPDATE cohorts SET incarnation = '' WHERE id = :id AND epoch = :epoch AND ended_at IS NULL"),
         {"id": cohort_id, "epoch": epoch},
     )
+
+
+def _rest(taken: int, size: int) -> float:
+    """For how many intervals a lane rests; who left some behind, for want of room in the cohort, does not linger."""
+    return 1.0 if taken >= size else 1 + (LONGEST_REST - 1) * min(1.0, taken / BIG)
 
 
 def _end(connection: Connection, cohort: Cohort) -> None:

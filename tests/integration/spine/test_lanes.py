@@ -116,6 +116,15 @@ def test_a_lane_rests_longer_after_a_big_cohort(db: Database, client: "redis.Red
     assert after_big - 100 < still <= after_big
 
 
+def test_a_lane_does_not_linger_after_a_cohort_that_had_no_room_for_all(
+    db: Database, client: "redis.Redis[bytes]"
+) -> None:
+    world = World.made(db, client, interval_s=600.0, size=cohorts.BIG)
+    world.accept(cohorts.BIG + 1)
+
+    assert world.engine.claim() == 600
+
+
 def test_claimers_at_once_keep_the_interval(db: Database, client: "redis.Redis[bytes]") -> None:
     world = World.made(db, client, size=1, interval_s=600.0)
     world.accept(8)
