@@ -23,13 +23,15 @@ from app.outbox.relay import Relay
 WRITERS, ORDERS_EACH, EVENTS_EACH = 4, 6, 5
 
 
-def write(connection: Connection, order: str, sequence: int = 1, **times: object) -> None:
+def write(
+    connection: Connection, order: str, sequence: int = 1, *, ago: str = "0 s", trace: str | None = None
+) -> None:
     connection.execute(
         text(
-            "INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, at) VALUES "
-            "('default', :order, :sequence, 'order.accepted', '{}', now() - CAST(:ago AS interval))"
+            "INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, at, trace) VALUES "
+            "('default', :order, :sequence, 'order.accepted', '{}', now() - CAST(:ago AS interval), :trace)"
         ),
-        {"order": order, "sequence": sequence, "ago": times.get("ago", "0 s")},
+        {"order": order, "sequence": sequence, "ago": ago, "trace": trace},
     )
 
 

@@ -1,6 +1,7 @@
 """From the log to receivers: signed, in order, tried again, and no receiver at another's cost."""
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -142,6 +143,20 @@ def test_events_arrive_signed_and_the_public_library_verifies_them(post: Post, h
     assert (told["subject"], told["type"], told["id"]) == ("a", "order.accepted", sent.headers["webhook-id"])
     assert post.log(webhook) == [("a", DeliveryState.DELIVERED, 1)]
     assert [outcome.reply.taken for outcome in post.outcomes] == [True]
+
+
+def test_an_event_is_sent_with_the_trace_that_its_orders_client_told(post: Post, healthy: Receiver) -> None:
+    post.to(healthy)
+    with post.db.begin() as connection:
+        write(connection, "a", trace="4bf92f3577b34da6a3ce929d0e0e4736-00")
+    sequenced(post.db)
+    relayed(post.relay)
+
+    post.sender().run()
+
+    (sent,) = healthy.got
+    span = int(sent.headers["webhook-id"])
+    assert json.loads(sent.body)["traceparent"] == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{span:016x}-00"
 
 
 def test_an_orders_events_are_sent_one_after_the_other(post: Post, healthy: Receiver) -> None:
