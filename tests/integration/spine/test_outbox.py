@@ -277,6 +277,18 @@ def test_what_an_emptied_sink_never_had_is_published_however_old(
     assert [order for _, order in stream(client)] == ["never had", "young"]
 
 
+def test_a_stream_keeps_no_more_than_it_may_and_its_place(db: Database, client: "redis.Redis[bytes]") -> None:
+    relay = Relay(db, RedisStream(client, max_entries=100), holder="one", look_every_s=0)
+    relay.run_once()
+    for n in range(5):
+        written(db, *(f"order-{n}-{i}" for i in range(100)))
+        relayed(relay)
+
+    assert client.xlen(STREAM) <= 200  # Redis drops whole nodes of a hundred
+    assert stream(client)[-1] == (500, "order-4-99")
+    assert relay.run_once() == 0
+
+
 def test_a_stream_without_memory_takes_all_or_nothing(
     db: Database, relay: Relay, client: "redis.Redis[bytes]"
 ) -> None:

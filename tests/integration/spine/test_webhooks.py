@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ import standardwebhooks
 from receivers import HELD_AT_MOST_S, Receiver, receiver
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
-from test_outbox import relayed, sequenced, write
+from test_outbox import relayed, sequenced, write, written
 from together import all_at_once
 
 from app.outbox import queries
@@ -429,6 +429,9 @@ def test_who_has_taken_nothing_for_days_is_disabled_and_goes_on_when_enabled(
     post.sender().run()
     found = post.desk.webhook("default", webhook.id)
     assert (found.state, found.reason) == (WebhookState.DISABLED, DisabledReason.FAILING)
+    sequenced(post.db)
+    told = logged(post.db)[-1]
+    assert (told.type, told.order_id, told.data) == ("webhook.disabled", webhook.id, {"reason": "failing"})
     post.later()
     assert post.sender().run() is False
 
@@ -494,6 +497,20 @@ def test_what_is_chosen_is_sent_again(post: Post, healthy: Receiver, wanted: Rep
 
     assert (told.events, told.next_after) == (1, None)
     assert sorted(healthy.names) == [("a", 1), ("b", 1), ("b", 1)]
+
+
+def test_events_of_a_time_are_sent_again(post: Post, healthy: Receiver) -> None:
+    webhook = post.to(healthy)
+    for order, ago in (("older", "3 h"), ("old", "2 h"), ("new", "0 s")):
+        written(post.db, order, ago=ago)
+    now = datetime.now(UTC)
+
+    post.desk.replay(
+        "default", webhook.id, Replay(since=now - timedelta(minutes=150), until=now - timedelta(minutes=90))
+    )
+    post.sender().run()
+
+    assert healthy.names == [("old", 1)]
 
 
 def test_a_replay_reaches_events_from_before_the_receiver(post: Post, healthy: Receiver) -> None:
