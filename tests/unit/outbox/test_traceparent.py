@@ -1,9 +1,9 @@
 """The trace that an event belongs to."""
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from app.outbox.model import Event, traceparent
@@ -26,7 +26,7 @@ def test_an_orders_events_are_spans_of_one_trace_that_its_tracking_id_names() ->
 
 @pytest.mark.parametrize("flags", ["00", "01"])
 def test_an_order_that_came_with_a_trace_is_in_it(flags: str) -> None:
-    brought = replace(event(ORDER, 10), trace=f"4bf92f3577b34da6a3ce929d0e0e4736-{flags}")
+    brought = msgspec.structs.replace(event(ORDER, 10), trace=f"4bf92f3577b34da6a3ce929d0e0e4736-{flags}")
 
     assert traceparent(brought) == f"00-4bf92f3577b34da6a3ce929d0e0e4736-000000000000000a-{flags}"
 
