@@ -263,6 +263,35 @@ def test_a_stream_that_was_deleted_is_filled_again_though_nothing_new_happens(
     assert client.xrange(STREAM) == before
 
 
+def test_a_stream_that_is_deleted_while_events_are_on_their_way_is_filled_again(
+    db: Database, client: "redis.Redis[bytes]"
+) -> None:
+    sink = DeletedMeanwhile(client)
+    relay = Relay(db, sink, holder="one", look_every_s=0)
+    relay.run_once()
+    written(db, "a", "b")
+    relayed(relay)
+    sink.delete_next = True
+    written(db, "c")
+
+    on_its_way = relay.run_once()
+    relayed(relay)
+
+    assert (on_its_way, stream(client)) == (0, [(1, "a"), (2, "b"), (3, "c")])
+
+
+class DeletedMeanwhile(RedisStream):
+    """Its stream is gone once, after the relay has asked for its place and before the events come."""
+
+    delete_next = False
+
+    def publish(self, events: Sequence[Event]) -> None:
+        if self.delete_next:
+            self._client.delete(STREAM)
+            self.delete_next = False
+        super().publish(events)
+
+
 def test_what_an_emptied_sink_never_had_is_published_however_old(
     db: Database, relay: Relay, client: "redis.Redis[bytes]"
 ) -> None:
