@@ -35,8 +35,9 @@ _ENVELOPE: Document = {
         "tenant": _TEXT,
         "traceparent": {
             "type": "string",
-            "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$",
-            "description": "W3C Trace Context: the trace is the order's, its id the tracking id without dashes.",
+            "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$",
+            "description": "W3C Trace Context: all events of an order are in one trace, that of the request which "
+            "brought the order; if it named none, the trace's id is the tracking id without dashes.",
         },
         "sequence": {
             "type": "integer",

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Annotated
 
 import msgspec
-from flask import Response
+from flask import Response, request
 from flask_smorest import Blueprint
 from msgspec import Meta
 
@@ -15,7 +15,7 @@ from app.orders import document, faults
 from app.orders.document import PATTERN_MEANINGS, InvalidOrder
 from app.orders.faults import Fault
 from app.orders.model import Accepted, NewOrder
-from web import authentication, instructions, paths, problems, representations, submissions
+from web import authentication, instructions, paths, problems, representations, submissions, trace_context
 from web.authentication import ORDERS_WRITE
 from web.description import batches as described
 from web.problems import Problem
@@ -79,21 +79,22 @@ def blueprint(services: Services) -> Blueprint:
         submissions.admit(services, caller.tenant_id)
         batch = instructions.read(Batch, limit_bytes=BODY_LIMIT_BYTES, refusal=InvalidOrder)
         services.limits.charge(caller, len(batch.orders) - 1)
-        asked = [_ask(services, caller, n, bytes(raw)) for n, raw in enumerate(batch.orders)]
+        trace = trace_context.read(request.environ.get("HTTP_TRACEPARENT"))
+        asked = [_ask(services, caller, n, bytes(raw), trace) for n, raw in enumerate(batch.orders)]
         return representations.json(BatchResults([*_results(asked)]))
 
     return batches
 
 
-def _ask(services: Services, caller: Principal, n: int, raw: bytes) -> Asked:
+def _ask(services: Services, caller: Principal, n: int, raw: bytes, trace: str | None) -> Asked:
     try:
-        new = _read(caller, n, raw)
+        new = _read(caller, n, raw, trace)
     except errors.UoopError as refusal:
         return refusal
     return services.accept(new)
 
 
-def _read(caller: Principal, n: int, raw: bytes) -> NewOrder:
+def _read(caller: Principal, n: int, raw: bytes, trace: str | None) -> NewOrder:
     try:
         keyed = _decode(raw)
         key = submissions.idempotency_key(keyed.idempotency_key)
@@ -102,7 +103,7 @@ def _read(caller: Principal, n: int, raw: bytes) -> NewOrder:
         raise InvalidOrder([_below(f"/orders/{n}", faults.of_schema(wrong, PATTERN_MEANINGS))]) from None
     except InvalidOrder as refused:
         raise type(refused)([_below(f"/orders/{n}/order", fault) for fault in refused.faults]) from None
-    return NewOrder(caller.tenant_id, key, document.fingerprint(order), order)
+    return NewOrder(caller.tenant_id, key, document.fingerprint(order), order, trace)
 
 
 def _below(place: str, fault: Fault) -> Fault:

@@ -31,6 +31,7 @@ from web import (
     problems,
     representations,
     submissions,
+    trace_context,
 )
 from web.authentication import EVENTS_READ, ORDERS_READ, ORDERS_WRITE
 from web.hot_reading import HotReading, NoPlace
@@ -225,7 +226,8 @@ class HotLane:
             order = document.decode(body)
         except errors.UoopError:
             return None
-        return NewOrder(caller.tenant_id, key, document.fingerprint(order), order)
+        trace = trace_context.read(_text(headers, b"traceparent"))
+        return NewOrder(caller.tenant_id, key, document.fingerprint(order), order, trace)
 
     async def _accept(self, new: NewOrder) -> Accepted | None:
         if self._loop is None:

@@ -7,7 +7,7 @@ from app.orders import document
 from app.orders.model import NewOrder, OrderNotFound
 from app.runs.allowed import Act
 from sagas.operations import Instruction
-from web import authentication, event_streams, following, queries, representations, submissions
+from web import authentication, event_streams, following, queries, representations, submissions, trace_context
 from web.authentication import EVENTS_READ, ORDERS_READ, ORDERS_WRITE
 from web.description import operations
 from web.queries import SubmitQuery
@@ -33,7 +33,8 @@ def blueprint(services: Services) -> Blueprint:
             return representations.json(Validated(True))
         key = submissions.idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         order = document.decode(submissions.body())
-        new = NewOrder(principal.tenant_id, key, document.fingerprint(order), order)
+        trace = trace_context.read(request.environ.get("HTTP_TRACEPARENT"))
+        new = NewOrder(principal.tenant_id, key, document.fingerprint(order), order, trace)
         return representations.accepted(services.accept(new).result(ACCEPT_WAIT_S))
 
     @orders.route("", methods=["GET"])

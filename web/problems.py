@@ -1,7 +1,6 @@
 """The one place where errors become statuses: every error answer is a problem document (RFC 9457)."""
 
 import math
-import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from app import errors
 from app.orders.faults import Fault
-from web import paths
+from web import paths, trace_context
 from web.problem_kinds import KINDS, Kind, kind_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -22,7 +21,6 @@ RETRY_AFTER_S = 1
 SIGNED = 'StandardWebhooks realm="uoop"'
 
 _log = structlog.get_logger(__name__)
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -107,8 +105,8 @@ def trace_id() -> str:
 
 
 def _trace_id(traceparent: str) -> str:
-    found = _TRACEPARENT.fullmatch(traceparent)
-    return found[1] if found else secrets.token_hex(16)
+    found = trace_context.read(traceparent)
+    return found.partition("-")[0] if found else secrets.token_hex(16)
 
 
 def _answer(kind: Kind, data: Mapping[str, object], trace: str | None = None) -> Response:

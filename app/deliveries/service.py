@@ -63,12 +63,12 @@ _WRITE = text("""
     ), changed AS (
         UPDATE uoop_orders o SET status = m.status, version = o.version + m.nth, updated_at = clock_timestamp()
         FROM moves m WHERE m.last AND o.id = m.order_id
-        RETURNING o.id, o.tenant_id, o.version - m.nth AS version_before, o.partner, o.created_at
+        RETURNING o.id, o.tenant_id, o.version - m.nth AS version_before, o.partner, o.created_at, o.trace
     ), events AS (
-        INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+        INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
         SELECT c.tenant_id, c.id, c.version_before + m.nth, 'order.' || translate(lower(m.status), '_', '-'),
             json_build_object('status', m.status, 'partner', c.partner, 'reporter', m.reporter, 'reported_at', m.at,
-                'accepted_at', c.created_at)
+                'accepted_at', c.created_at), c.trace
         FROM changed c JOIN moves m ON m.order_id = c.id ORDER BY c.id, m.nth
     )
     UPDATE delivery_reports r SET state = f.state, reason = f.reason,

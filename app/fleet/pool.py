@@ -179,11 +179,13 @@ def move(connection: Connection, moves: Sequence[Move]) -> int:
             ), changed AS (
                 UPDATE uoop_orders o SET version = o.version + 1, updated_at = clock_timestamp()
                 FROM moved m WHERE o.id = m.order_id AND (m.final OR m.courier IS DISTINCT FROM m.previous)
-                RETURNING o.id, o.tenant_id, o.version, o.status, m.previous, m.courier, m.final, m.busy_until
+                RETURNING o.id, o.tenant_id, o.version, o.status, m.previous, m.courier, m.final, m.busy_until,
+                    o.trace
             )
-            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
             SELECT tenant_id, id, version, 'assignment.changed', json_build_object('status', status,
-                'courier', courier, 'previous', previous, 'final', final, 'expected_at', busy_until) FROM changed
+                'courier', courier, 'previous', previous, 'final', final, 'expected_at', busy_until), trace
+            FROM changed
         """),
         {"rows": rows(moves)},
     ).rowcount

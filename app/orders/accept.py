@@ -40,13 +40,14 @@ _INSERT = text("""
         FROM json_to_recordset(CAST(:rows AS json)) AS d(id text, tenant_id text, key text, fingerprint text,
             customer_id text, restaurant_id text, items jsonb, delivery_location jsonb, total_amount numeric,
             currency text, fees jsonb, external_order_id text, window_from timestamptz, window_until timestamptz,
-            channel_preference text, notes text, confirm_within_s integer, lane text)
+            channel_preference text, notes text, confirm_within_s integer, lane text, trace text)
     ), orders AS (
         INSERT INTO uoop_orders (id, tenant_id, customer_id, restaurant_id, status, items, delivery_location,
             total_amount, currency, fees, external_order_id, window_from, window_until, channel_preference, notes,
-            run_id)
+            run_id, trace)
         SELECT id, tenant_id, customer_id, restaurant_id, 'PENDING', items, delivery_location, total_amount,
-            currency, fees, external_order_id, window_from, window_until, channel_preference, notes, run_id FROM new
+            currency, fees, external_order_id, window_from, window_until, channel_preference, notes, run_id, trace
+        FROM new
     ), starts AS (
         INSERT INTO runs (id, order_id, tenant_id, saga, version, lane, due_at, not_after)
         SELECT new.run_id, new.id, new.tenant_id,
@@ -61,8 +62,8 @@ _INSERT = text("""
         INSERT INTO external_order_ids (tenant_id, external_order_id, order_id)
         SELECT tenant_id, external_order_id, id FROM new WHERE external_order_id IS NOT NULL
     ), events AS (
-        INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
-        SELECT tenant_id, id, 1, 'order.accepted', '{"status":"PENDING"}' FROM new
+        INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
+        SELECT tenant_id, id, 1, 'order.accepted', '{"status":"PENDING"}', trace FROM new
     )
     SELECT now()
 """)
@@ -184,6 +185,7 @@ def _row(order_id: str, new: NewOrder, lane: str) -> dict[str, Any]:
         "notes": order.notes,
         "confirm_within_s": order.confirm_within_s,
         "lane": lane,
+        "trace": new.trace,
     }
 
 

@@ -33,12 +33,17 @@ CANCELLABLE = frozenset({Status.CONFIRMED, Status.PREPARING, Status.READY_FOR_PI
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """A submission that has been authenticated, parsed and found valid."""
+    """
+    A submission that has been authenticated, parsed and found valid.
+
+    :param trace: of its client, if he told one: id and flags, `0af7651916cd43dd8448eb211c80319c-01`
+    """
 
     tenant_id: str
     idempotency_key: str
     fingerprint: str
     order: document.Order
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,12 @@ def promise(connection: Connection, reroutings: Sequence[Rerouting]) -> None:
                 FROM json_to_recordset(CAST(:rows AS json))
                 AS n(run_id bigint, order_id text, channel text, partner text, eta timestamptz)
                 WHERE o.id = n.order_id AND o.rerouting = n.run_id
-                RETURNING o.id, o.tenant_id, o.version, o.status, o.channel, o.partner, o.eta, o.created_at
+                RETURNING o.id, o.tenant_id, o.version, o.status, o.channel, o.partner, o.eta, o.created_at,
+                    o.trace
             )
-            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
             SELECT tenant_id, id, version, 'order.rerouted', json_build_object('status', status, 'channel', channel,
-                'partner', partner, 'eta', eta, 'accepted_at', created_at) FROM changed
+                'partner', partner, 'eta', eta, 'accepted_at', created_at), trace FROM changed
         """),
         {"rows": rows(reroutings)},
     )

@@ -30,11 +30,11 @@ def confirm(connection: Connection, confirmations: Sequence[Confirmation]) -> No
                 FROM json_to_recordset(CAST(:rows AS json))
                 AS c(order_id text, channel text, partner text, eta timestamptz)
                 WHERE o.id = c.order_id AND o.status = 'PENDING'
-                RETURNING o.id, o.tenant_id, o.version, o.channel, o.partner, o.eta, o.created_at
+                RETURNING o.id, o.tenant_id, o.version, o.channel, o.partner, o.eta, o.created_at, o.trace
             )
-            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
             SELECT tenant_id, id, version, 'order.confirmed', json_build_object('status', 'CONFIRMED',
-                'channel', channel, 'partner', partner, 'eta', eta, 'accepted_at', created_at) FROM changed
+                'channel', channel, 'partner', partner, 'eta', eta, 'accepted_at', created_at), trace FROM changed
         """),
         {"rows": rows(confirmations)},
     )
@@ -54,12 +54,12 @@ def fail(connection: Connection, failures: Mapping[int, Mapping[str, object]]) -
                 FROM json_to_recordset(CAST(:rows AS json)) AS f(run_id bigint, failure jsonb)
                 JOIN runs r ON r.id = f.run_id
                 WHERE o.id = r.order_id AND o.status = 'PENDING'
-                RETURNING o.id, o.tenant_id, o.version, o.status, o.failure, o.created_at
+                RETURNING o.id, o.tenant_id, o.version, o.status, o.failure, o.created_at, o.trace
             )
-            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
             SELECT tenant_id, id, version, 'order.' || lower(status), json_build_object('status', status,
                 'code', failure -> 'code', 'compensated', failure -> 'compensated', 'accepted_at', created_at,
-                'next_window', failure -> 'next_window')
+                'next_window', failure -> 'next_window'), trace
             FROM changed
         """),
         {
@@ -78,11 +78,12 @@ def cancel(connection: Connection, order_ids: Sequence[str]) -> None:
                 UPDATE uoop_orders SET status = 'CANCELLED', version = version + 1, updated_at = clock_timestamp(),
                     failure = '{"code": "cancelled", "step": null, "compensated": true}'
                 WHERE id = ANY(:ids) AND status NOT IN ('CANCELLED', 'FAILED')
-                RETURNING id, tenant_id, version, created_at
+                RETURNING id, tenant_id, version, created_at, trace
             )
-            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
             SELECT tenant_id, id, version, 'order.cancelled', json_build_object('status', 'CANCELLED',
-                'code', 'cancelled', 'compensated', true, 'accepted_at', created_at, 'next_window', NULL) FROM changed
+                'code', 'cancelled', 'compensated', true, 'accepted_at', created_at, 'next_window', NULL), trace
+            FROM changed
         """),
         {"ids": sorted(order_ids)},
     )
@@ -101,11 +102,11 @@ def refuse_cancellation(connection: Connection, failures: Mapping[int, Mapping[s
                 FROM json_to_recordset(CAST(:rows AS json)) AS f(run_id bigint, code text)
                 JOIN runs r ON r.id = f.run_id
                 WHERE o.id = r.order_id AND o.status NOT IN ('CANCELLED', 'FAILED')
-                RETURNING o.id, o.tenant_id, o.version, o.status, f.code
+                RETURNING o.id, o.tenant_id, o.version, o.status, f.code, o.trace
             )
-            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
             SELECT tenant_id, id, version, 'order.cancellation-refused',
-                json_build_object('status', status, 'code', code) FROM changed
+                json_build_object('status', status, 'code', code), trace FROM changed
         """),
         {"rows": rows([{"run_id": run_id, "code": f["code"]} for run_id, f in failures.items()])},
     )

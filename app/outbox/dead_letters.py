@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from app.database import ids
 from app.outbox.model import Event
 
-_EVENT = "pos, id, tenant_id, order_id, sequence, type, data, at"
+_EVENT = "pos, id, tenant_id, order_id, sequence, type, data, at, trace"
 
 
 @dataclass(frozen=True, slots=True)

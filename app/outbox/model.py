@@ -45,6 +45,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     :param pos: gapless place in the log
     :param sequence: gapless number within its order, from 1
+    :param trace: that its order's client told, id and flags; None: the order is a trace of its own
     """
 
     pos: int
@@ -55,6 +56,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     type: str
     data: Mapping[str, Any]
     at: datetime
+    trace: str | None = None
 
     def withheld(self, reason: str) -> "Event":
         """What stands in its place, under its id and sequence, when a sink refuses it for good."""
@@ -95,9 +97,13 @@ def traceparent(event: Event) -> str:
     """
     Where the event stands in its order's trace. Source of the format: W3C Trace Context, level 1.
 
-    All that happens to an order is one trace, whose id is the tracking id without its dashes, and each event a span
-    of the event's id: so it needs no place in any table, and whoever knows the tracking id can search for it.
+    All that happens to an order is one trace, and each event a span of the event's id. The trace is that of the
+    request which brought the order; of one that named none, it is the tracking id without its dashes: so it needs no
+    place in any table, and whoever knows the tracking id can search for it.
     """
+    if event.trace is not None:
+        digits, flags = event.trace.split("-")
+        return f"00-{digits}-{event.id:016x}-{flags}"
     digits = event.order_id.replace("-", "")
     if not _UUID_DIGITS.fullmatch(digits):  # an order that brought its own id
         digits = hashlib.md5(event.order_id.encode(), usedforsecurity=False).hexdigest()

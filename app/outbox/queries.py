@@ -9,7 +9,7 @@ from app.outbox.model import Event
 
 PROMPT_S = 5.0
 
-_EVENT = "l.pos, l.id, l.tenant_id, l.order_id, l.sequence, l.type, l.data, l.at"
+_EVENT = "l.pos, l.id, l.tenant_id, l.order_id, l.sequence, l.type, l.data, l.at, l.trace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

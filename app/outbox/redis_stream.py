@@ -24,16 +24,20 @@ class RedisStream:
 
     def __init__(self, client: redis.Redis, *, stream: str = STREAM, max_entries: int = MAX_ENTRIES) -> None:
         self._client, self._stream, self._max_entries = client, stream, max_entries
+        self._has_entries = False
 
     def position(self) -> int | None:
         try:
             last: Any = self._client.xrevrange(self._stream, count=1)
         except redis.RedisError as error:
             raise SinkAway from error
+        self._has_entries = bool(last)
         return int(last[0][0].split(b"-")[0]) if last else 0
 
     def publish(self, events: Sequence[Event]) -> None:
-        self._add([f"{event.pos}-0" for event in events], envelopes(events))
+        # a stream that is gone since its place was asked for must not begin with these, or it never got the earlier
+        made = ("NOMKSTREAM",) if self._has_entries else ()
+        self._add([f"{event.pos}-0" for event in events], envelopes(events), options=made)
 
     def publish_again(self, events: Sequence[Event]) -> None:
         """They stand behind the last entry, as its `POS-1`, `POS-2` ...: the stream's place stays what it is."""
@@ -50,17 +54,26 @@ class RedisStream:
             except redis.RedisError as error:  # somebody else added to it: the next attempt finds the new end
                 raise SinkAway from error
 
-    def _add(self, ids: Sequence[str], written: Sequence[bytes], pipeline: Any = None) -> None:
+    def _add(
+        self,
+        ids: Sequence[str],
+        written: Sequence[bytes],
+        pipeline: Any = None,
+        *,
+        options: Sequence[str] = (),
+    ) -> None:
         # all or nothing: an event refused in the middle, for want of memory, could never be added after the later ones
         pipeline = pipeline or self._client.pipeline(transaction=True)
         for entry, event in zip(ids, written, strict=True):
             pipeline.execute_command(
-                "XADD", self._stream, "MAXLEN", "~", self._max_entries, entry, "event", event
+                "XADD", self._stream, *options, "MAXLEN", "~", self._max_entries, entry, "event", event
             )
         try:
             answers = pipeline.execute(raise_on_error=False)
         except redis.RedisError as error:
             raise SinkAway from error
+        if None in answers:
+            raise SinkAway(reason="the stream is gone")
         for answer in answers:
             if isinstance(answer, redis.ResponseError) and "equal or smaller" not in str(answer):
                 raise SinkAway(reason=str(answer)) from answer

@@ -191,7 +191,7 @@ class Relay:
 def _after(connection: Connection, pos: int, day: date | None) -> list[Event]:
     result = connection.execute(
         text(
-            "SELECT pos, id, tenant_id, order_id, sequence, type, data, at FROM outbox_log "
+            "SELECT pos, id, tenant_id, order_id, sequence, type, data, at, trace FROM outbox_log "
             "WHERE day >= coalesce(CAST(:day AS date), current_date - 7) AND pos > :pos ORDER BY day, pos LIMIT :batch"
         ),
         {"pos": pos, "day": day, "batch": BATCH},

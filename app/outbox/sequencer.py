@@ -13,9 +13,9 @@ _MOVE = text("""
     WITH moved AS (
         DELETE FROM outbox_in WHERE id = ANY(ARRAY(SELECT id FROM outbox_in ORDER BY id LIMIT :batch)) RETURNING *
     ), placed AS (
-        INSERT INTO outbox_log (day, pos, id, tenant_id, order_id, sequence, type, data, at)
+        INSERT INTO outbox_log (day, pos, id, tenant_id, order_id, sequence, type, data, at, trace)
         SELECT greatest(CAST(:day AS date), current_date), :pos + row_number() OVER (ORDER BY id),
-            id, tenant_id, order_id, sequence, type, data, at
+            id, tenant_id, order_id, sequence, type, data, at, trace
         FROM moved RETURNING 1
     )
     UPDATE outbox_sequencer SET pos = pos + (SELECT count(*) FROM placed), day = greatest(day, current_date)

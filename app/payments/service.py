@@ -35,11 +35,12 @@ def keep_refunds(connection: Connection, refunds: Sequence[Refund]) -> None:
             ), changed AS (
                 UPDATE uoop_orders o SET version = o.version + 1
                 FROM asked JOIN kept USING (run_id) WHERE o.id = asked.order_id
-                RETURNING o.id, o.tenant_id, o.version, o.status, o.currency, asked.amount, asked.remaining
+                RETURNING o.id, o.tenant_id, o.version, o.status, o.currency, asked.amount, asked.remaining,
+                    o.trace
             )
-            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data)
+            INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, trace)
             SELECT tenant_id, id, version, 'order.refunded', json_build_object('status', status,
-                'amount', amount::text, 'currency', currency, 'remaining', remaining::text) FROM changed
+                'amount', amount::text, 'currency', currency, 'remaining', remaining::text), trace FROM changed
         """),
         {
             "rows": rows(

@@ -56,7 +56,7 @@ _TAKE = text(f"""
     )
     SELECT t.day, t.endpoint_id, t.pos, t.tries, t.due_at, e.url, e.secret,
         CASE WHEN e.old_until > now() THEN e.old_secret END AS old_secret,
-        l.id, l.tenant_id, l.order_id, l.sequence, l.type, l.data, l.at
+        l.id, l.tenant_id, l.order_id, l.sequence, l.type, l.data, l.at, l.trace
     FROM taken t JOIN webhook_endpoints e ON e.id = t.endpoint_id
     LEFT JOIN outbox_log l ON l.day = t.day AND l.pos = t.pos ORDER BY t.pos
 """)
@@ -167,7 +167,7 @@ def take(connection: Connection, *, at_once: int, room: int, lease_s: float) -> 
             until=row.due_at,
             url=row.url,
             keys=tuple(bytes(key) for key in (row.secret, row.old_secret) if key is not None),
-            event=None if row.id is None else Event(row.pos, *row[-7:]),
+            event=None if row.id is None else Event(row.pos, *row[-8:]),
         )
         for row in result
     ]

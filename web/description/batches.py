@@ -5,7 +5,7 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from web.description import examples
-from web.description.operations import READING, REF, answer, problems_of
+from web.description.operations import READING, REF, TRACEPARENT, answer, problems_of
 
 SUBMITTED: dict[str, Any] = {
     "title": "SubmittedBatch",
@@ -64,6 +64,7 @@ SUBMIT = Blueprint.doc(
     description="Each order is accepted or refused by itself, as if it had come alone: a bad one spoils no other. "
     "A batch has 4 MiB at most and counts against the rates once for each order.",
     security=[{"ApiKey": []}],
+    parameters=[TRACEPARENT],
     requestBody={
         "required": True,
         "content": {

@@ -77,6 +77,15 @@ LAST_EVENT_ID = {
     "schema": _TEXT,
     "example": "1",
 }
+TRACEPARENT = {
+    "in": "header",
+    "name": "traceparent",
+    "description": "The trace that the order belongs to (W3C Trace Context), or each of a batch: all its events carry "
+    "the trace's id and its sampled flag, to its end. Without one, or with one that is not valid, an order is a trace "
+    "of its own, whose id is the tracking id without dashes.",
+    "schema": _TEXT,
+    "example": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+}
 
 IF_MATCH = {
     "in": "header",
@@ -148,7 +157,7 @@ SUBMIT = Blueprint.doc(
     description="Answered as soon as the order is committed; what becomes of it is told at the link. "
     "With validate_only nothing is kept, and no Idempotency-Key is needed: all faults are told, or that there is none.",
     security=[{"ApiKey": []}],
-    parameters=[IDEMPOTENCY_KEY, *query_parameters(SubmitQuery)],
+    parameters=[IDEMPOTENCY_KEY, TRACEPARENT, *query_parameters(SubmitQuery)],
     requestBody={
         "required": True,
         "content": {

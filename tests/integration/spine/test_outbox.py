@@ -23,13 +23,15 @@ from app.outbox.relay import Relay
 WRITERS, ORDERS_EACH, EVENTS_EACH = 4, 6, 5
 
 
-def write(connection: Connection, order: str, sequence: int = 1, **times: object) -> None:
+def write(
+    connection: Connection, order: str, sequence: int = 1, *, ago: str = "0 s", trace: str | None = None
+) -> None:
     connection.execute(
         text(
-            "INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, at) VALUES "
-            "('default', :order, :sequence, 'order.accepted', '{}', now() - CAST(:ago AS interval))"
+            "INSERT INTO outbox_in (tenant_id, order_id, sequence, type, data, at, trace) VALUES "
+            "('default', :order, :sequence, 'order.accepted', '{}', now() - CAST(:ago AS interval), :trace)"
         ),
-        {"order": order, "sequence": sequence, "ago": times.get("ago", "0 s")},
+        {"order": order, "sequence": sequence, "ago": ago, "trace": trace},
     )
 
 
@@ -261,6 +263,35 @@ def test_a_stream_that_was_deleted_is_filled_again_though_nothing_new_happens(
     assert client.xrange(STREAM) == before
 
 
+def test_a_stream_that_is_deleted_while_events_are_on_their_way_is_filled_again(
+    db: Database, client: "redis.Redis[bytes]"
+) -> None:
+    sink = DeletedMeanwhile(client)
+    relay = Relay(db, sink, holder="one", look_every_s=0)
+    relay.run_once()
+    written(db, "a", "b")
+    relayed(relay)
+    sink.delete_next = True
+    written(db, "c")
+
+    on_its_way = relay.run_once()
+    relayed(relay)
+
+    assert (on_its_way, stream(client)) == (0, [(1, "a"), (2, "b"), (3, "c")])
+
+
+class DeletedMeanwhile(RedisStream):
+    """Its stream is gone once, after the relay has asked for its place and before the events come."""
+
+    delete_next = False
+
+    def publish(self, events: Sequence[Event]) -> None:
+        if self.delete_next:
+            self._client.delete(STREAM)
+            self.delete_next = False
+        super().publish(events)
+
+
 def test_what_an_emptied_sink_never_had_is_published_however_old(
     db: Database, relay: Relay, client: "redis.Redis[bytes]"
 ) -> None:
@@ -273,6 +304,18 @@ def test_what_an_emptied_sink_never_had_is_published_however_old(
     relayed(relay)
 
     assert [order for _, order in stream(client)] == ["never had", "young"]
+
+
+def test_a_stream_keeps_no_more_than_it_may_and_its_place(db: Database, client: "redis.Redis[bytes]") -> None:
+    relay = Relay(db, RedisStream(client, max_entries=100), holder="one", look_every_s=0)
+    relay.run_once()
+    for n in range(5):
+        written(db, *(f"order-{n}-{i}" for i in range(100)))
+        relayed(relay)
+
+    assert client.xlen(STREAM) <= 200  # Redis drops whole nodes of a hundred
+    assert stream(client)[-1] == (500, "order-4-99")
+    assert relay.run_once() == 0
 
 
 def test_a_stream_without_memory_takes_all_or_nothing(

@@ -2,21 +2,27 @@
 
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import msgspec
 import pytest
 import redis
+from prometheus_client import REGISTRY, CollectorRegistry
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
 from test_outbox import STREAM, expire, relayed, stream, written
 
-from app.outbox import dead_letters
+from app import partitions
+from app.outbox import dead_letters, queries
 from app.outbox.model import Event
 from app.outbox.port import EventRefused, SinkAway
+from app.outbox.queries import Selection
 from app.outbox.redis_stream import RedisStream
 from app.outbox.relay import TRIES, Relay
 from app.outbox.side_by_side import Relays
+from infra import metrics, wiring
+from infra.exposition import Stores
 
 
 class Picky:
@@ -156,6 +162,54 @@ def test_what_is_dropped_by_age_becomes_dead_letters_of_the_sinks_that_lack_it(d
 
     assert (letter.event.order_id, letter.reason) == ("old", "overdue")
     assert [event.order_id for event in behind.taken] == ["young"]
+
+
+def test_a_day_of_the_log_goes_though_a_sink_has_not_had_it(db: Database) -> None:
+    now, log = datetime.now(UTC), partitions.of("outbox_log")
+    partitions.maintain(db, now=now - timedelta(days=9), tables=[log])
+    dead = Picky("dead")
+    Relay(db, dead, holder="one").run_once()
+    written(db, "old", ago="9 days")
+    with db.begin() as connection:
+        connection.execute(text("UPDATE outbox_log SET day = day - 9"))
+
+    wiring._maintain(db, ["dead"])
+
+    with db.begin() as connection:
+        (letter,) = dead_letters.open_ones(connection, "dead", limit=10)
+        gone = connection.execute(
+            text("SELECT to_regclass(:name) IS NULL"),
+            {"name": f"outbox_log_{now - timedelta(days=9):%Y%m%d}"},
+        ).scalar_one()
+    assert (letter.event.order_id, letter.reason, gone) == ("old", "overdue", True)
+
+
+def test_prometheus_is_told_how_far_a_sink_is_behind_and_how_long_events_took(
+    db: Database, client: "redis.Redis[bytes]"
+) -> None:
+    relay = Relay(db, Picky("slow"), holder="one", observe=partial(metrics.observe_delivery, "slow"))
+    relay.run_once()
+    written(db, "late", ago="20 s")
+    relayed(relay)
+    written(db, "a", "b", ago="30 s")
+    with db.begin() as connection:
+        (event, *_) = queries.page(connection, Selection(), after=0, limit=1)
+        dead_letters.keep(connection, "slow", event, reason="too odd")
+    registry = CollectorRegistry()
+    registry.register(Stores(db, client))
+
+    def told(name: str) -> float:
+        found = registry.get_sample_value(name, {"sink": "slow"})
+        assert found is not None
+        return found
+
+    assert (told("uoop_sink_lag_events"), told("uoop_sink_dead_events")) == (2, 1)
+    assert told("uoop_sink_oldest_seconds") >= 30
+    taken = [
+        REGISTRY.get_sample_value("event_delivery_seconds_bucket", {"sink": "slow", "le": le})
+        for le in ("10.0", "60.0")
+    ]
+    assert taken == [0, 1]
 
 
 def test_events_published_again_stand_behind_the_others_under_their_ids(

@@ -1,11 +1,12 @@
 """From the log to receivers: signed, in order, tried again, and no receiver at another's cost."""
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import standardwebhooks
 from receivers import HELD_AT_MOST_S, Receiver, receiver
 from sqlalchemy import Engine as Database
 from sqlalchemy import text
-from test_outbox import relayed, sequenced, write
+from test_outbox import relayed, sequenced, write, written
 from together import all_at_once
 
 from app.outbox import queries
@@ -142,6 +143,20 @@ def test_events_arrive_signed_and_the_public_library_verifies_them(post: Post, h
     assert (told["subject"], told["type"], told["id"]) == ("a", "order.accepted", sent.headers["webhook-id"])
     assert post.log(webhook) == [("a", DeliveryState.DELIVERED, 1)]
     assert [outcome.reply.taken for outcome in post.outcomes] == [True]
+
+
+def test_an_event_is_sent_with_the_trace_that_its_orders_client_told(post: Post, healthy: Receiver) -> None:
+    post.to(healthy)
+    with post.db.begin() as connection:
+        write(connection, "a", trace="4bf92f3577b34da6a3ce929d0e0e4736-00")
+    sequenced(post.db)
+    relayed(post.relay)
+
+    post.sender().run()
+
+    (sent,) = healthy.got
+    span = int(sent.headers["webhook-id"])
+    assert json.loads(sent.body)["traceparent"] == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{span:016x}-00"
 
 
 def test_an_orders_events_are_sent_one_after_the_other(post: Post, healthy: Receiver) -> None:
@@ -414,6 +429,9 @@ def test_who_has_taken_nothing_for_days_is_disabled_and_goes_on_when_enabled(
     post.sender().run()
     found = post.desk.webhook("default", webhook.id)
     assert (found.state, found.reason) == (WebhookState.DISABLED, DisabledReason.FAILING)
+    sequenced(post.db)
+    told = logged(post.db)[-1]
+    assert (told.type, told.order_id, told.data) == ("webhook.disabled", webhook.id, {"reason": "failing"})
     post.later()
     assert post.sender().run() is False
 
@@ -479,6 +497,20 @@ def test_what_is_chosen_is_sent_again(post: Post, healthy: Receiver, wanted: Rep
 
     assert (told.events, told.next_after) == (1, None)
     assert sorted(healthy.names) == [("a", 1), ("b", 1), ("b", 1)]
+
+
+def test_events_of_a_time_are_sent_again(post: Post, healthy: Receiver) -> None:
+    webhook = post.to(healthy)
+    for order, ago in (("older", "3 h"), ("old", "2 h"), ("new", "0 s")):
+        written(post.db, order, ago=ago)
+    now = datetime.now(UTC)
+
+    post.desk.replay(
+        "default", webhook.id, Replay(since=now - timedelta(minutes=150), until=now - timedelta(minutes=90))
+    )
+    post.sender().run()
+
+    assert healthy.names == [("old", 1)]
 
 
 def test_a_replay_reaches_events_from_before_the_receiver(post: Post, healthy: Receiver) -> None:

@@ -59,9 +59,14 @@ def document(**changes: Any) -> Order:
 
 
 def submission(
-    key: str | None = None, *, tenant: str = "default", fingerprint: str = "same", **changes: Any
+    key: str | None = None,
+    *,
+    tenant: str = "default",
+    fingerprint: str = "same",
+    trace: str | None = None,
+    **changes: Any,
 ) -> NewOrder:
-    return NewOrder(tenant, key or f"key-{next(_numbers)}", fingerprint, document(**changes))
+    return NewOrder(tenant, key or f"key-{next(_numbers)}", fingerprint, document(**changes), trace)
 
 
 @dataclass
@@ -142,6 +147,8 @@ class World:
     ledger: Ledger
     ports: Ports
     engine: Engine
+    trace: str | None = None
+    """That clients tell with their orders."""
 
     @classmethod
     def made(
@@ -205,7 +212,7 @@ class World:
 
     def accept(self, count: int = 1, *, tenant: str = "default", **changes: Any) -> list[str]:
         """Accept that many orders; their tracking ids."""
-        return self.submit([submission(tenant=tenant, **changes) for _ in range(count)])
+        return self.submit([submission(tenant=tenant, trace=self.trace, **changes) for _ in range(count)])
 
     def submit(self, batch: Sequence[NewOrder]) -> list[str]:
         with self.db.begin() as connection:

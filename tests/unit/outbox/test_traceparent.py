@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from app.outbox.model import Event, traceparent
@@ -21,6 +22,13 @@ def test_an_orders_events_are_spans_of_one_trace_that_its_tracking_id_names() ->
         "00-018f3b2c7d4e7a109c553f1e2a6b7c8d-0000000000000001-01",
         "00-018f3b2c7d4e7a109c553f1e2a6b7c8d-7fffffffffffffff-01",
     ]
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_an_order_that_came_with_a_trace_is_in_it(flags: str) -> None:
+    brought = msgspec.structs.replace(event(ORDER, 10), trace=f"4bf92f3577b34da6a3ce929d0e0e4736-{flags}")
+
+    assert traceparent(brought) == f"00-4bf92f3577b34da6a3ce929d0e0e4736-000000000000000a-{flags}"
 
 
 @pytest.mark.parametrize("order_id", ["4711", "0" * 32, "018F3B2C-7D4E-7A10-9C55-3F1E2A6B7C8D", "بحرين", ""])

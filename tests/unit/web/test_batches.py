@@ -38,6 +38,14 @@ def test_each_order_is_accepted_with_its_own_key(client, platform, headers):
     assert platform.admitted == 2
 
 
+def test_all_orders_are_in_the_trace_of_their_batch(client, platform, headers):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    told(client, headers | {"traceparent": f"00-{trace}-00f067aa0ba902b7-00"}, keyed("a"), keyed("b"))
+
+    assert [new.trace for new in platform.accepted] == [f"{trace}-00"] * 2
+
+
 def test_a_bad_order_spoils_no_other(client, platform, headers):
     bad = [
         keyed(currency="XXX", tip=1),

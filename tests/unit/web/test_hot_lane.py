@@ -23,6 +23,7 @@ HEADERS = {
     "content-type": "application/json",
 }
 VARYING = {"date", "content-length"}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 Answer = tuple[int, dict[str, str], dict[str, Any]]
 
@@ -123,6 +124,24 @@ def test_an_order_keeps_what_it_asks_for_on_the_hot_lane(platform: Platform) -> 
 
     (new,) = platform.accepted
     assert new.order.confirm_within_s == examples.PLANNED_ORDER["confirm_within_s"]
+
+
+@pytest.mark.parametrize(
+    ("header", "trace"),
+    [
+        ({"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}, f"{TRACE}-01"),
+        ({"traceparent": f"00-{TRACE}-00f067aa0ba902b7-00"}, f"{TRACE}-00"),
+        ({"traceparent": f"00-{TRACE}-00f067aa0ba902b7"}, None),
+        ({}, None),
+    ],
+)
+def test_an_order_keeps_its_clients_trace_as_on_flask(
+    platform: Platform, header: dict[str, str], trace: str | None
+) -> None:
+    answers = [ask(hot_lane(platform), GOOD, **header), ask_flask(platform, GOOD, **header)]
+
+    assert [answer[0] for answer in answers] == [202, 202]
+    assert [new.trace for new in platform.accepted] == [trace, trace]
 
 
 def test_a_refusal_is_told_as_flask_tells_it(platform: Platform) -> None:

@@ -1,8 +1,11 @@
 """What one POST makes of receivers that behave, and of those that do not."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 import pytest
 import standardwebhooks
@@ -105,6 +108,49 @@ def test_what_is_no_answer_is_a_failure(answer: bytes) -> None:
 
     assert reply.status is None
     assert reply.error
+
+
+def test_a_body_without_end_is_not_read() -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'{"x":1}')
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+                await writer.drain()
+
+    reply = posted(endless)
+
+    assert (reply.taken, reply.status, reply.error) == (True, 200, None)
+
+
+def test_a_name_is_asked_for_once_and_what_was_found_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        leads_to = "127.0.0.1" if len(asked) == 1 else "127.0.0.2"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (leads_to, port))]
+
+    async def work() -> tuple[Reply, list[str]]:
+        reached: list[str] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            reached.append(writer.get_extra_info("sockname")[0])
+            await reader.readuntil(b"{}")
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(answer, "0.0.0.0")  # noqa: S104 (both loopback addresses)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            monkeypatch.setattr(socket, "getaddrinfo", resolve)
+            target = address.parse(f"http://hooks.example:{port}/", allowed=[f"hooks.example:{port}"])
+            return await post(target, b"{}", {}), reached
+
+    reply, reached = asyncio.run(work())
+
+    assert (reply.status, reached, asked) == (204, ["127.0.0.1"], ["hooks.example"])
 
 
 def test_nobody_there_is_a_failure() -> None:
