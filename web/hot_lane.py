@@ -25,6 +25,7 @@ from app.orders.model import Accepted, NewOrder
 from web import (
     authentication,
     event_streams,
+    framing,
     hot_reading,
     observation,
     preferences,
@@ -183,7 +184,7 @@ class HotLane:
         except errors.UoopError as refusal:
             await _refuse(send, refusal, headers, PATH, PATH, started, method="POST")
             return
-        body = await _read(receive)
+        body = await _read(receive, headers.get(b"content-length"))
         new = self._read_order(headers, caller, body) if len(body) <= submissions.BODY_LIMIT_BYTES else None
         accepted = await self._accept(new) if new else None
         if accepted is None:
@@ -286,23 +287,24 @@ async def _gone(receive: Receive) -> None:
 
 
 def _plain(given: list[tuple[bytes, bytes]]) -> Headers | None:
-    """The header fields by name; None if one is repeated or tells oddly of host or body: Flask shall judge."""
+    """The header fields by name; None if one is repeated, or they are too large or odd: Flask shall judge."""
     headers = dict(given)
     is_plain = (
-        len(headers) == len(given)
+        len(headers) == len(given) <= framing.FIELDS
+        and sum(map(len, headers.values())) <= framing.FIELDS_BYTES
         and headers.get(b"host") != b""
         and headers.get(b"transfer-encoding", b"chunked") == b"chunked"
     )
     return headers if is_plain else None
 
 
-async def _read(receive: Receive) -> bytes:
-    """The body, or a little more than is allowed of it."""
+async def _read(receive: Receive, length: bytes | None) -> bytes:
+    """The body, or a little more than is allowed of it; `length` spares asking for what follows its end."""
     message = await receive()
-    if not message.get("more_body", False):
-        return bytes(message.get("body", b""))
-    parts = [message.get("body", b"")]
+    parts: list[bytes] = [message.get("body", b"")]
     size = len(parts[0])
+    if length == b"%d" % size:
+        return parts[0]
     while message.get("more_body", False) and size <= submissions.BODY_LIMIT_BYTES:
         message = await receive()
         parts.append(message.get("body", b""))

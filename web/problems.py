@@ -117,7 +117,7 @@ def _answer(kind: Kind, data: Mapping[str, object], trace: str | None = None) ->
 
 
 def _document(kind: Kind, data: Mapping[str, object], path: str, trace: str) -> bytes:
-    return _encode(_problem(kind, data, quote(path), trace))
+    return _encode(_problem(kind, data, quote(path[: paths.LONGEST]), trace))
 
 
 def of_part(error: errors.UoopError, pointer: str) -> Problem:

@@ -57,6 +57,16 @@ TOO_LARGE = {
     "half a megabyte of a field": (431, GET + b"X: " + b"a" * 500_000 + b"\r\n\r\n"),
     "a long address": (414, b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
 }
+# Told by us, whose bounds are narrower than the server's: what is a little too large gets an answer with a word
+BOUNDED = {
+    "many fields": (431, GET + b"".join(b"X-%d: 1\r\n" % n for n in range(96)) + b"\r\n"),
+    "many fields of a submission": (
+        431,
+        POST + b"".join(b"X-%d: 1\r\n" % n for n in range(90)) + b"Content-Length: 2\r\n\r\n{}",
+    ),
+    "60 kB of a field": (431, GET + b"X: " + b"a" * 60_000 + b"\r\n\r\n"),
+    "an address of 60 kB": (414, b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+}
 # Told by us: the server lets it through
 AMBIGUOUS = {
     "chunked twice": POST + CHUNKED * 2 + CHUNKS,
@@ -127,6 +137,17 @@ def test_what_comes_before_a_body_is_bounded(server: Server, status: int, raw: b
     told = server.ask(raw)
 
     assert told.startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(("status", "raw"), BOUNDED.values(), ids=BOUNDED.keys())
+def test_what_is_a_little_too_large_is_a_problem(server: Server, status: int, raw: bytes) -> None:
+    asked = raw.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+
+    head, _, body = server.ask(asked).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"application/problem+json" in head
+    assert json.loads(body)["status"] == status
 
 
 @pytest.mark.parametrize("raw", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())

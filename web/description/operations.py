@@ -13,7 +13,8 @@ from web.queries import ListQuery, SubmitQuery
 REF = "#/components/schemas/{name}"
 _TEXT: dict[str, Any] = {"type": "string"}
 _UNAVAILABLE = ("internal-error", "unavailable")
-READING = ("bad-request", "unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
+HEAD = ("bad-request", "address-too-long", "fields-too-large")
+READING = (*HEAD, "unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where it can be followed.", "schema": _TEXT},
@@ -170,7 +171,7 @@ SUBMIT = Blueprint.doc(
             ["Location", "Retry-After", "Idempotency-Replayed"],
         ),
         **problems_of(
-            "bad-request",
+            *HEAD,
             "malformed-json",
             "invalid-query",
             "idempotency-key-missing",

@@ -11,6 +11,7 @@ from app.orders.group_commit import Tell
 from app.orders.model import KeyReused, NewOrder
 from web.app import create_app
 from web.description import examples
+from web.framing import FIELDS, FIELDS_BYTES
 from web.hot_lane import HotLane
 from web.submissions import BODY_LIMIT_BYTES
 
@@ -106,6 +107,8 @@ def ask_flask(
         (401, GOOD, {"authorization": "Bearer nobody"}),
         (415, GOOD, {"content_type": "text/plain"}),
         (415, GOOD, {"content_encoding": "gzip"}),
+        (431, GOOD, {"x": "a" * FIELDS_BYTES}),
+        (431, GOOD, {f"x{n}": "1" for n in range(FIELDS)}),
     ],
 )
 @pytest.mark.parametrize("part", [64 * 1024, 1 << 30])
