@@ -216,6 +216,7 @@ def test_nobody_is_kept_waiting_by_a_stop(tmp_path: Path) -> None:
 
 def test_a_request_that_never_ends_does_not_outlive_the_bound_of_a_stop(tmp_path: Path) -> None:
     server = Server(Settings(home=tmp_path, port=kept.port(tmp_path, "api"), hot_lane=True, drain_s=4))
+    workers: list[psutil.Process] = []
     try:
         with server.connect() as stuck:
             stuck.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -228,7 +229,9 @@ def test_a_request_that_never_ends_does_not_outlive_the_bound_of_a_stop(tmp_path
             assert workers
             assert not [worker for worker in workers if worker.is_running()]
     finally:
-        server.process.kill()
+        for each in (server.process, *workers):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         server.process.wait()
 
 
