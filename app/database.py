@@ -43,6 +43,7 @@ def engine(url: str, *, pool_size: int) -> Engine:
         max_overflow=0,
         hide_parameters=True,  # they hold what customers sent, and errors are logged
         pool_recycle=1800,
+        json_deserializer=msgspec.json.decode,
         connect_args={
             "connect_timeout": 5,
             "options": options,
