@@ -36,7 +36,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 def measure(scale: float) -> dict[str, Any]:
     with ground.platform(shed_above_ms=NEVER_SHED_MS) as running, _bare(running) as bare:
         for each in (running, bare):
-            sending.answered(each, WARM_UP_S * scale)
+            sending.answered(each, WARM_UP_S * scale, rate=PER_S)
         running.settle()
         running.rest("worker-control")  # who claims
         rounds = max(3, round(ROUNDS * scale))
