@@ -74,13 +74,17 @@ class HotLane:
             await self._live(receive, send)
             return
         is_known = scope["type"] == "http" and not scope.get("query_string")
-        answer, scopes = self._lane(scope) if is_known else (None, ())
+        answer, route, scopes = self._lane(scope) if is_known else (None, "", ())
+        started = perf_counter()
         headers = _plain(scope["headers"]) if answer else None
         caller = self._caller(headers, scopes) if headers else None
-        if answer and headers is not None and caller is not None:
-            await answer(scope, receive, send, headers, caller)
-        else:
+        if not answer or headers is None or caller is None:
             await self._hand_over(scope, receive, send)
+            return
+        try:
+            await answer(scope, receive, send, headers, caller)
+        except Exception as bug:  # noqa: BLE001 (else the server answers in its own words)
+            await _fail(send, bug, scope, headers, route, started)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Begin and end with the server; once it is told to stop nobody waits any more."""
@@ -96,15 +100,15 @@ class HotLane:
         self._reading.close()
         signal.raise_signal(signal.SIGINT)  # by which the server stops as well, with its own handler
 
-    def _lane(self, scope: Message) -> tuple[Answer | None, tuple[str, ...]]:
-        """Who answers such a request here, and the scopes of which it needs one."""
+    def _lane(self, scope: Message) -> tuple[Answer | None, str, tuple[str, ...]]:
+        """Who answers such a request here, its route, and the scopes of which it needs one."""
         if scope["method"] == "POST" and scope["path"] == PATH:
-            return self._submit, (ORDERS_WRITE,)
+            return self._submit, PATH, (ORDERS_WRITE,)
         if scope["method"] == "GET" and hot_reading.ORDER.fullmatch(scope["path"]):
-            return self._tell_order, (ORDERS_READ,)
+            return self._tell_order, hot_reading.ROUTE, (ORDERS_READ,)
         if scope["method"] == "GET" and hot_reading.EVENTS.fullmatch(scope["path"]):
-            return self._stream, (EVENTS_READ, ORDERS_READ)
-        return None, ()
+            return self._stream, hot_reading.EVENTS_ROUTE, (EVENTS_READ, ORDERS_READ)
+        return None, "", ()
 
     async def _hand_over(self, scope: Message, receive: Receive, send: Send) -> None:
         await self._rest(_with_ascii_query(scope), _as_coroutine(receive), send)
@@ -265,6 +269,15 @@ async def _refuse(
 ) -> None:
     told = problems.told(refusal, path, _text(headers, b"traceparent") or "")
     await _send(send, told, _OTHER_FIXED_HEADERS)
+    observation.count(method, route, told[0], perf_counter() - started)
+
+
+async def _fail(
+    send: Send, bug: Exception, scope: Message, headers: Headers, route: str, started: float
+) -> None:
+    method = scope["method"]
+    told = problems.bug_told(bug, method, scope["path"], _text(headers, b"traceparent") or "")
+    await _send(send, told, _OTHER_FIXED_HEADERS)  # what had begun cannot begin again: it breaks off
     observation.count(method, route, told[0], perf_counter() - started)
 
 
