@@ -6,6 +6,7 @@ The bench, and measurements of their own.
     ground      a platform of its own for a part  noop/     our platform with steps that do nothing
     sending     orders, and how they fared        hammer    any other requests
     open_loop   orders in overload                wrk       other people's load generator
+    bare/       our API without its door
     stores      servers alone, for what needs no platform
     cpu         of process families               machine   what it was measured on
     figures     numbers from numbers              cost      of an order, at the prices in prices.json

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -44,10 +44,12 @@ def started(name: str) -> Iterator[Settings]:
 
 
 @contextmanager
-def process(command: tuple[str, ...], log: Path, stop: signal.Signals) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process beside this one, stopped at the end by the signal."""
+def process(
+    command: tuple[str, ...], log: Path, stop: signal.Signals, env: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process beside this one, in its environment or the one given, stopped at the end by the signal."""
     with log.open("wb") as file:
-        beside = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+        beside = subprocess.Popen(command, stdout=file, stderr=file, env=env, start_new_session=True)
     try:
         yield beside
     finally:
@@ -74,9 +76,18 @@ def awaited(told: Path) -> str:
 
     :raises TimeoutError: if it does not within half a minute
     """
-    end = time.monotonic() + READY_WITHIN_S
-    while not told.exists():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{told} was not written; see beside it")
-        time.sleep(0.05)
+    until(told.exists)
     return told.read_text()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """
+    Wait for it.
+
+    :raises TimeoutError: if it does not come about within half a minute
+    """
+    end = time.monotonic() + READY_WITHIN_S
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError("what was waited for did not come about; see the logs")
+        time.sleep(0.05)

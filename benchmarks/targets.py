@@ -77,6 +77,20 @@ TARGETS = (
         at=lambda found: found["accept"]["saturated"]["p99_ms"],
     ),
     Target(
+        what="what the front door adds: identity, limits, validation, idempotency",
+        unit="µs of CPU a request",
+        must=60,
+        aim=60,
+        at=lambda found: found["door"]["adds_us"],
+    ),
+    Target(
+        what="submission p99 with 1,000 clients waiting: growth",
+        unit="%",
+        must=25,
+        aim=25,
+        at=lambda found: found["door"]["grows_percent"],
+    ),
+    Target(
         what="20 orders/s, POST to CONFIRMED p50",
         unit="ms",
         must=150,

@@ -141,7 +141,8 @@ class Settings(BaseSettings):
     lane_interval_ms: int = Field(
         default=200,
         ge=0,
-        description="Least time between two cohorts of one lane, 1.75 times it after one of 400 orders that left none behind",
+        description="Least time between two cohorts of one lane, "
+        "1.75 times it after one of 400 orders that left none behind",
     )
     slot_capacity: int = Field(
         default=1000, ge=0, description="Orders per quarter of an hour in a restaurant that nobody told of"

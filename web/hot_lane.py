@@ -25,6 +25,7 @@ from app.orders.model import Accepted, NewOrder
 from web import (
     authentication,
     event_streams,
+    framing,
     hot_reading,
     observation,
     preferences,
@@ -74,13 +75,17 @@ class HotLane:
             await self._live(receive, send)
             return
         is_known = scope["type"] == "http" and not scope.get("query_string")
-        answer, scopes = self._lane(scope) if is_known else (None, ())
+        answer, route, scopes = self._lane(scope) if is_known else (None, "", ())
+        started = perf_counter()
         headers = _plain(scope["headers"]) if answer else None
         caller = self._caller(headers, scopes) if headers else None
-        if answer and headers is not None and caller is not None:
-            await answer(scope, receive, send, headers, caller)
-        else:
+        if not answer or headers is None or caller is None:
             await self._hand_over(scope, receive, send)
+            return
+        try:
+            await answer(scope, receive, send, headers, caller)
+        except Exception as bug:  # noqa: BLE001 (else the server answers in its own words)
+            await _fail(send, bug, scope, headers, route, started)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Begin and end with the server; once it is told to stop nobody waits any more."""
@@ -96,15 +101,15 @@ class HotLane:
         self._reading.close()
         signal.raise_signal(signal.SIGINT)  # by which the server stops as well, with its own handler
 
-    def _lane(self, scope: Message) -> tuple[Answer | None, tuple[str, ...]]:
-        """Who answers such a request here, and the scopes of which it needs one."""
+    def _lane(self, scope: Message) -> tuple[Answer | None, str, tuple[str, ...]]:
+        """Who answers such a request here, its route, and the scopes of which it needs one."""
         if scope["method"] == "POST" and scope["path"] == PATH:
-            return self._submit, (ORDERS_WRITE,)
+            return self._submit, PATH, (ORDERS_WRITE,)
         if scope["method"] == "GET" and hot_reading.ORDER.fullmatch(scope["path"]):
-            return self._tell_order, (ORDERS_READ,)
+            return self._tell_order, hot_reading.ROUTE, (ORDERS_READ,)
         if scope["method"] == "GET" and hot_reading.EVENTS.fullmatch(scope["path"]):
-            return self._stream, (EVENTS_READ, ORDERS_READ)
-        return None, ()
+            return self._stream, hot_reading.EVENTS_ROUTE, (EVENTS_READ, ORDERS_READ)
+        return None, "", ()
 
     async def _hand_over(self, scope: Message, receive: Receive, send: Send) -> None:
         await self._rest(_with_ascii_query(scope), _as_coroutine(receive), send)
@@ -184,7 +189,7 @@ class HotLane:
         except errors.UoopError as refusal:
             await _refuse(send, refusal, headers, PATH, PATH, started, method="POST")
             return
-        body = await _read(receive)
+        body = await _read(receive, headers.get(b"content-length"))
         new = self._read_order(headers, caller, body) if len(body) <= submissions.BODY_LIMIT_BYTES else None
         accepted = await self._accept(new) if new else None
         if accepted is None:
@@ -269,6 +274,15 @@ async def _refuse(
     observation.count(method, route, told[0], perf_counter() - started)
 
 
+async def _fail(
+    send: Send, bug: Exception, scope: Message, headers: Headers, route: str, started: float
+) -> None:
+    method = scope["method"]
+    told = problems.bug_told(bug, method, scope["path"], _text(headers, b"traceparent") or "")
+    await _send(send, told, _OTHER_FIXED_HEADERS)  # what had begun cannot begin again: it breaks off
+    observation.count(method, route, told[0], perf_counter() - started)
+
+
 @asynccontextmanager
 async def _leaving(receive: Receive | None) -> AsyncIterator["asyncio.Future[None]"]:
     """A future that is done when the client has gone; without `receive` nobody looks."""
@@ -288,23 +302,24 @@ async def _gone(receive: Receive) -> None:
 
 
 def _plain(given: list[tuple[bytes, bytes]]) -> Headers | None:
-    """The header fields by name; None if one is repeated or tells oddly of host or body: Flask shall judge."""
+    """The header fields by name; None if one is repeated, or they are too large or odd: Flask shall judge."""
     headers = dict(given)
     is_plain = (
-        len(headers) == len(given)
+        len(headers) == len(given) <= framing.FIELDS
+        and sum(map(len, headers.values())) <= framing.FIELDS_BYTES
         and headers.get(b"host") != b""
         and headers.get(b"transfer-encoding", b"chunked") == b"chunked"
     )
     return headers if is_plain else None
 
 
-async def _read(receive: Receive) -> bytes:
-    """The body, or a little more than is allowed of it."""
+async def _read(receive: Receive, length: bytes | None) -> bytes:
+    """The body, or a little more than is allowed of it; `length` spares asking for what follows its end."""
     message = await receive()
-    if not message.get("more_body", False):
-        return bytes(message.get("body", b""))
-    parts = [message.get("body", b"")]
+    parts: list[bytes] = [message.get("body", b"")]
     size = len(parts[0])
+    if length == b"%d" % size:
+        return parts[0]
     while message.get("more_body", False) and size <= submissions.BODY_LIMIT_BYTES:
         message = await receive()
         parts.append(message.get("body", b""))

@@ -7,3 +7,5 @@ TIMELINE = "/v1/orders/{order_id}/timeline"
 WEBHOOK = "/v1/webhooks/{webhook_id}"
 PROBLEM = "/problems/{code}"
 RUN = "/v1/ops/runs/{run_id}"
+
+LONGEST = 8192  # with its query

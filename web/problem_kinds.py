@@ -89,6 +89,15 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind("body-too-large", 413, "The body is too large", "A body has 256 kB at most."),
         Kind(
+            "address-too-long", 414, "The address is too long", "Path and query have 8 kB together at most."
+        ),
+        Kind(
+            "fields-too-large",
+            431,
+            "The header is too large",
+            "It has 64 fields and 32 kB at most; cookies mean nothing here.",
+        ),
+        Kind(
             "unsupported-media-type",
             415,
             "The body's media type is not supported",

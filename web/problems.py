@@ -83,7 +83,7 @@ def of_http(error: HTTPException) -> Response:
     """Answer an error that was met below the views: routing, reading the request."""
     status = error.code or 500
     kind = KINDS[_BY_STATUS.get(status, "bad-request" if status < 500 else "internal-error")]
-    answer = _answer(kind, {})
+    answer = Response(_document(kind, {}, request.path, trace_id()), kind.status, mimetype=MEDIA_TYPE)
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             answer.headers[name] = value
@@ -91,12 +91,20 @@ def of_http(error: HTTPException) -> Response:
 
 
 def of_bug(error: Exception) -> Response:
-    """Answer what nobody foresaw: all of it to the log, nothing of it to the client."""
-    answer_trace = trace_id()
-    _log.error(
-        "request-failed", trace_id=answer_trace, method=request.method, path=request.path, exc_info=error
+    """Answer what nobody foresaw."""
+    status, headers, body = bug_told(
+        error, request.method, request.path, request.headers.get("Traceparent", "")
     )
-    return _answer(KINDS["internal-error"], {}, answer_trace)
+    return Response(body, status, headers)
+
+
+def bug_told(
+    error: Exception, method: str, path: str, traceparent: str
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """As `told`, of what nobody foresaw: all of it to the log, nothing of it to the client."""
+    trace, kind = _trace_id(traceparent), KINDS["internal-error"]
+    _log.error("request-failed", trace_id=trace, method=method, path=path, exc_info=error)
+    return kind.status, [("Content-Type", MEDIA_TYPE)], _document(kind, {}, path, trace)
 
 
 def trace_id() -> str:
@@ -109,13 +117,8 @@ def _trace_id(traceparent: str) -> str:
     return found.partition("-")[0] if found else secrets.token_hex(16)
 
 
-def _answer(kind: Kind, data: Mapping[str, object], trace: str | None = None) -> Response:
-    body = _document(kind, data, request.path, trace or trace_id())
-    return Response(body, kind.status, mimetype=MEDIA_TYPE)
-
-
 def _document(kind: Kind, data: Mapping[str, object], path: str, trace: str) -> bytes:
-    return _encode(_problem(kind, data, quote(path), trace))
+    return _encode(_problem(kind, data, quote(path[: paths.LONGEST]), trace))
 
 
 def of_part(error: errors.UoopError, pointer: str) -> Problem:

@@ -25,13 +25,15 @@ _LOCK_AND_READ = text("""
     SELECT pg_advisory_xact_lock(hash) FROM (
         SELECT DISTINCT hashtextextended(name, 0) AS hash FROM unnest(CAST(:names AS text[])) AS n(name) ORDER BY 1
     ) locks;
+    WITH asked AS (
+        SELECT * FROM json_to_recordset(CAST(:asked AS json))
+            AS a(n integer, tenant_id text, key text, external_id text)
+    )
     SELECT 'key' AS kind, a.n, k.order_id, k.fingerprint, k.created_at
-    FROM json_to_recordset(CAST(:asked AS json)) AS a(n integer, tenant_id text, key text, external_id text)
-    JOIN idempotency_keys k ON (k.tenant_id, k.key) = (a.tenant_id, a.key)
+    FROM asked a JOIN idempotency_keys k ON (k.tenant_id, k.key) = (a.tenant_id, a.key)
     UNION ALL
     SELECT 'external', a.n, e.order_id, NULL, NULL
-    FROM json_to_recordset(CAST(:asked AS json)) AS a(n integer, tenant_id text, key text, external_id text)
-    JOIN external_order_ids e ON (e.tenant_id, e.external_order_id) = (a.tenant_id, a.external_id)
+    FROM asked a JOIN external_order_ids e ON (e.tenant_id, e.external_order_id) = (a.tenant_id, a.external_id)
 """)
 
 _INSERT = text("""

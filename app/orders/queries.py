@@ -71,12 +71,12 @@ def order(
     if row is None:
         return None
     later = follow_ups.of_order(connection, row.id) if row.follow_ups else []
-    standing = runs.standing(connection, later[-1].run_id if later else row.run_id) if row.run_id else None
+    kept = _runs(connection, row, later)
     return OrderView(
         tracking_id=row.id,
         version=row.version,
         status=Status(row.status),
-        stage=_stage(standing, stages),
+        stage=_stage(kept[-1] if kept else None, stages),
         external_order_id=row.external_order_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -84,9 +84,7 @@ def order(
         partner=row.partner,
         channel=row.channel,
         failure=_failure(row.failure),
-        steps=[
-            view for run in _runs(connection, row, later) for view in _steps(*_story(connection, run, steps))
-        ],
+        steps=[view for run in kept for view in _steps(*_story(connection, run, steps))],
         refunded=_refunded(connection, row) if later else None,
         cancellation=_cancellation(row, later),
     )

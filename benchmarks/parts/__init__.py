@@ -13,7 +13,7 @@ What a part starts, it ends; `benchmarks.ground.platform` gives it a platform of
 """
 
 PARTS = (
-    *("accept", "end_to_end", "load_curve", "overload", "poll", "batch"),
+    *("accept", "door", "end_to_end", "load_curve", "overload", "poll", "batch"),
     *("relay", "holds", "solve", "idle", "peers"),
 )
 ALONE = ("soak", "knobs")  # only when named

@@ -1,18 +1,31 @@
 """The front door with fakes behind it, for a real server: `granian ... served_platform:hot_lane`, or `:application`."""
 
+import threading
 from dataclasses import replace
+from typing import NoReturn
 
 from fake_platform import VIEW, Platform
-from prometheus_client import generate_latest
+from prometheus_client import Gauge, generate_latest
 
 from app.orders.group_commit import Tell
 from app.orders.model import NewOrder, Status
 from web.app import create_app
 from web.hot_lane import HotLane
 
+STUCK = Gauge("stuck", "Requests that are never answered.")
+
 platform = Platform()
 platform.view = replace(VIEW, version=1, status=Status.PENDING, partner=None)
-services = replace(platform.services(), metrics=lambda: (generate_latest(), "text/plain"))
+
+
+def hang() -> NoReturn:
+    """As a dependency that never answers."""
+    STUCK.inc()
+    while True:
+        threading.Event().wait()
+
+
+services = replace(platform.services(), metrics=lambda: (generate_latest(), "text/plain"), readiness=hang)
 application = create_app(services)
 
 

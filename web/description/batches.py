@@ -5,7 +5,7 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from web.description import examples
-from web.description.operations import READING, REF, TRACEPARENT, answer, problems_of
+from web.description.operations import HEAD, READING, REF, TRACEPARENT, answer, problems_of
 
 SUBMITTED: dict[str, Any] = {
     "title": "SubmittedBatch",
@@ -74,7 +74,7 @@ SUBMIT = Blueprint.doc(
     responses={
         "200": answer("What became of each.", "BatchResults", _ANSWER, []),
         **problems_of(
-            "bad-request",
+            *HEAD,
             "malformed-json",
             "invalid-order",
             "body-too-large",

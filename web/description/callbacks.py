@@ -6,7 +6,7 @@ from flask_smorest import Blueprint
 
 from app.callbacks.formats import FORMATS
 from app.callbacks.signature import TOLERANCE_S
-from web.description.operations import REF, headers, problems_of
+from web.description.operations import HEAD, REF, headers, problems_of
 
 SIGNATURE: dict[str, Any] = {
     "type": "apiKey",
@@ -66,7 +66,7 @@ TELL = Blueprint.doc(
             },
         },
         **problems_of(
-            "bad-request",
+            *HEAD,
             "malformed-json",
             "signature-refused",
             "partner-not-found",

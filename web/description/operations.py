@@ -13,7 +13,8 @@ from web.queries import ListQuery, SubmitQuery
 REF = "#/components/schemas/{name}"
 _TEXT: dict[str, Any] = {"type": "string"}
 _UNAVAILABLE = ("internal-error", "unavailable")
-READING = ("bad-request", "unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
+HEAD = ("bad-request", "address-too-long", "fields-too-large")
+READING = (*HEAD, "unauthenticated", "missing-scope", "rate-limited", *_UNAVAILABLE)
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Location": {"description": "Where it can be followed.", "schema": _TEXT},
@@ -52,7 +53,8 @@ IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "required": True,
     "description": "Your own key for this order: 1 to 255 visible ASCII characters, plain or quoted. "
-    "A retry with the same key and the same order gives the same answer and makes no second order.",
+    "A retry with the same key and the same order gives the same answer and makes no second order. While the first "
+    "is still being taken in the retry waits for it, for milliseconds, so no 409 is told of that.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 512},
     "example": "6c1f4d0e-5a7b-4f7c-9d43-7d2b7f0c1a11",
 }
@@ -179,7 +181,7 @@ SUBMIT = Blueprint.doc(
             ["Location", "Retry-After", "Idempotency-Replayed"],
         ),
         **problems_of(
-            "bad-request",
+            *HEAD,
             "malformed-json",
             "invalid-query",
             "idempotency-key-missing",

@@ -18,6 +18,7 @@ from together import all_at_once
 from world import START, QuietDoorbell, World, document, submission
 
 from app import database
+from app.crash_points import Point
 from app.doorbell import Bell
 from app.orders import accept, group_commit
 from app.orders.accept import Answer
@@ -311,6 +312,27 @@ def test_a_future_that_was_given_up_silences_nobody(db: Database) -> None:
     gate.set()
 
     assert [outcome(futures[n]) is not None for n in (0, 2, 3)] == [True] * 3
+
+
+def test_who_was_not_answered_by_a_process_that_died_finds_the_order_by_his_key(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = threading.Event()
+
+    def die(_: Point) -> None:
+        died.set()
+        threading.Event().wait()  # its only committing thread: nobody of the group is ever answered
+
+    monkeypatch.setattr(group_commit.crash_points, "reach", die)
+    unanswered = GroupCommit(db, QuietDoorbell(), START).submit(submission("key"))
+    assert died.wait(BOUND_S)
+    monkeypatch.undo()
+
+    again = GroupCommit(db, QuietDoorbell(), START).submit(submission("key")).result(BOUND_S)
+
+    assert again.replayed
+    assert not unanswered.done()
+    assert orders(db) == 1
 
 
 # A connection is killed by the server at some moment of a commit; whoever asked sends the same again, as clients do.

@@ -219,6 +219,10 @@ def test_partitions_are_made_ahead_and_dropped_behind(bare: Database) -> None:
         assert len(found) >= (table.retention + partitions.AHEAD) / timedelta(days=table.days)
 
 
+def test_idempotency_keys_are_kept_for_thirty_days() -> None:
+    assert partitions.retention("idempotency_keys") >= timedelta(days=30)
+
+
 def test_partitions_may_be_made_by_many_at_once(bare: Database) -> None:
     migrations.upgrade(bare)
 

@@ -65,6 +65,18 @@ def test_the_secret_is_kept_nowhere(db: Database, acme: str) -> None:
     assert visible(token) in str(stored)
 
 
+def test_a_secret_is_compared_in_a_time_that_tells_nothing(
+    db: Database, acme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, compared = made(db, acme), []
+    same = keys.hmac.compare_digest
+    monkeypatch.setattr(keys.hmac, "compare_digest", lambda *sides: compared.append(sides) or same(*sides))
+
+    ApiKeys(db).authenticate(token)
+
+    assert keys.digest(token) in compared[0]
+
+
 def test_a_wrong_secret_opens_nothing(db: Database, acme: str) -> None:
     token = made(db, acme)
     door = ApiKeys(db)

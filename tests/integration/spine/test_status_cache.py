@@ -16,7 +16,7 @@ from app.outbox import sequencer
 from app.outbox.model import Event
 from app.outbox.queries import Selection
 from infra.changes import Watcher
-from infra.status_cache import Announcer, StatusCache
+from infra.status_cache import CHANNEL, Announcer, StatusCache
 from infra.wiring import redis_client
 from web.tracking import Tracking
 
@@ -194,12 +194,18 @@ def watch(world: World) -> Iterator[Callable[["redis.Redis[bytes]", Waiting], No
         watcher.stop()
 
 
+def listeners(client: "redis.Redis[bytes]") -> int:
+    """Watchers of other tests among them."""
+    return int(client.pubsub_numsub(CHANNEL)[0][1])
+
+
 def test_who_waits_is_told_of_what_is_announced(
     world: World, client: "redis.Redis[bytes]", watch: Callable[..., None]
 ) -> None:
     waiting = Waiting("some-order")  # of which Postgres knows nothing
+    others = listeners(client)
     watch(client, waiting)
-    while not client.pubsub_numsub("uoop:changed")[0][1]:
+    while listeners(client) <= others:
         pass
 
     Announcer(client).announce([event_of("some-order", 4)])

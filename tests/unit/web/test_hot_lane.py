@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 import pytest
-from fake_platform import TOKEN, Platform
+from fake_platform import ORDER_ID, TOKEN, Platform
 
 from app.orders.group_commit import Tell
 from app.orders.model import KeyReused, NewOrder
 from web.app import create_app
 from web.description import examples
+from web.framing import FIELDS, FIELDS_BYTES
 from web.hot_lane import HotLane
 from web.submissions import BODY_LIMIT_BYTES
 
@@ -43,6 +44,7 @@ def ask(
     body: bytes,
     *,
     method: str = "POST",
+    path: str = "/v1/orders",
     query: bytes = b"",
     part: int = 1 << 30,
     **changes: str,
@@ -52,7 +54,7 @@ def ask(
     scope = {
         "type": "http",
         "method": method,
-        "path": "/v1/orders",
+        "path": path,
         "query_string": query,
         "http_version": "1.1",
         "headers": [
@@ -77,13 +79,19 @@ def ask(
 
 
 def ask_flask(
-    platform: Platform, body: bytes, *, method: str = "POST", query: bytes = b"", **changes: str
+    platform: Platform,
+    body: bytes,
+    *,
+    method: str = "POST",
+    path: str = "/v1/orders",
+    query: bytes = b"",
+    **changes: str,
 ) -> Answer:
     headers = HEADERS | {name.replace("_", "-"): value for name, value in changes.items()}
     answer = (
         create_app(platform.services())
         .test_client()
-        .open("/v1/orders", method=method, data=body, headers=headers, query_string=query.decode("latin-1"))
+        .open(path, method=method, data=body, headers=headers, query_string=query.decode("latin-1"))
     )
     told = {name.lower(): value for name, value in answer.headers}
     document = answer.get_json(force=True)
@@ -107,6 +115,8 @@ def ask_flask(
         (401, GOOD, {"authorization": "Bearer nobody"}),
         (415, GOOD, {"content_type": "text/plain"}),
         (415, GOOD, {"content_encoding": "gzip"}),
+        (431, GOOD, {"x": "a" * FIELDS_BYTES}),
+        (431, GOOD, {f"x{n}": "1" for n in range(FIELDS)}),
     ],
 )
 @pytest.mark.parametrize("part", [64 * 1024, 1 << 30])
@@ -151,6 +161,18 @@ def test_a_refusal_is_told_as_flask_tells_it(platform: Platform) -> None:
 
     assert answer == ask_flask(platform, GOOD)
     assert answer[2]["code"] == "idempotency-key-reused"
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/orders"), ("GET", f"/v1/orders/{ORDER_ID}")])
+def test_an_unforeseen_error_is_told_as_flask_tells_it(platform: Platform, method: str, path: str) -> None:
+    platform.outcome = platform.view = ZeroDivisionError("secret")  # type: ignore[assignment]
+
+    status, headers, answer = ask(hot_lane(platform), GOOD, method=method, path=path)
+
+    expected, _, problem = ask_flask(platform, GOOD, method=method, path=path)
+    assert (status, answer) == (expected, problem)
+    assert (status, answer["code"]) == (500, "internal-error")
+    assert headers["content-type"] == "application/problem+json"
 
 
 def test_an_overload_is_told_before_the_body_is_read(platform: Platform) -> None:
