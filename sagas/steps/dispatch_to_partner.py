@@ -26,7 +26,7 @@ from app.routing.breaker import PROBE_ORDERS, BreakerState
 from app.routing.pickup import PICKUP
 from app.runs import attempts, cohorts, dispatched, executions
 from app.runs.attempts import Attempt
-from app.runs.model import UNDONE, Member, Outcome, Verdict, is_provider_lane, provider_lane
+from app.runs.model import UNDONE, Member, Outcome, Outcomes, Verdict, is_provider_lane, provider_lane
 from sagas import pausing
 from sagas.definition import Call, Result
 from sagas.ports import Ports
@@ -123,7 +123,19 @@ def _with_places(
     full, later = partner_places.take(ports, call, turns)
     going_on += [asked for asked in turn if asked.member.run_id in full]
     outcomes |= later
+    if later:
+        outcomes |= _too_early(ports, turn, later)
     return [a for a in turn if a.member.run_id not in full and a.member.run_id not in later]
+
+
+def _too_early(ports: Ports, turn: Sequence[_Asked], later: Outcomes) -> dict[int, Outcome]:
+    """Those for whom nobody was asked yet look again soon, while they have time: they need no recall from anybody."""
+    unasked = [a.member for a in turn if a.member.run_id in later and a.sure and a.nth == 0]
+    return {
+        run_id: replace(later[run_id], verdict=Verdict.NOT_YET, due_in_s=min(LOOK_AGAIN_S, left_s))
+        for run_id, left_s in asking.time_left_s(ports, unasked).items()
+        if left_s > 0
+    }
 
 
 def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:

@@ -175,6 +175,39 @@ def test_while_the_ledger_is_lost_nobody_with_a_limit_is_asked(world: World) -> 
     assert places(world) == {FIRST: 1}
 
 
+def test_whose_place_nobody_could_tell_in_his_time_is_taken_back_from_nobody(world: World) -> None:
+    limit(world, FIRST, 1)
+    world.accept()
+    claimed = world.claim_one()
+    world.walk(claimed, until=DISPATCH)
+    world.redis.flushdb()
+    world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+
+    service.rebuild(world.db, world.ledger)
+    world.sql("UPDATE runs SET not_after = now() - interval '1 s'")
+    world.settle()
+
+    assert list(world.statuses().values()) == ["FAILED"]
+    assert [partner.calls for partner in world.partners.values()] == [[], [], []]
+    assert places(world) == {}
+
+
+def test_a_place_that_nobody_could_tell_is_not_taken_beyond_the_limit_later(world: World) -> None:
+    limit(world, FIRST, 1)
+    world.accept()
+    claimed = world.claim_one()
+    world.walk(claimed, until=DISPATCH)
+    world.redis.flushdb()
+    world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+    service.rebuild(world.db, world.ledger)
+
+    limit(world, FIRST, 0)
+    world.settle()
+
+    assert brought_by(world) == {SECOND: 1}
+    assert world.partners[FIRST].calls == []
+
+
 def test_a_place_in_a_ledger_that_was_rebuilt_meanwhile_is_taken_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
