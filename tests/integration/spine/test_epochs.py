@@ -310,6 +310,36 @@ def test_a_join_that_was_never_sent_is_missed_within_seconds(world: World) -> No
     assert len(world.book.effects) == 4
 
 
+@pytest.fixture
+def before_a_join(world: World) -> Claimed:
+    """A cohort whose branches are finished, and that nobody moves."""
+    world.accept()
+    claimed = world.claim_one()
+    world.walk(claimed, until=PARALLEL[0])
+    for step in PARALLEL:
+        run(world, claimed, step)
+    return claimed
+
+
+def test_a_join_that_is_not_heard_of_again_is_awaited_twice_as_long(
+    world: World, before_a_join: Claimed
+) -> None:
+    swept = []
+    for seconds in (4, 4, 3, 7, 6):
+        longer_ago(world, seconds)
+        swept.append(world.engine.sweep())
+
+    assert swept == [1, 0, 1, 0, 1]
+
+
+def test_a_join_of_countless_epochs_is_missed_all_the_same(world: World, before_a_join: Claimed) -> None:
+    world.sql("UPDATE cohorts SET epoch = 2000000000")
+
+    longer_ago(world, 31)
+
+    assert world.engine.sweep() == 1
+
+
 def longer_ago(world: World, seconds: float) -> None:
     """Let time pass for whoever moves a cohort."""
     for column, table in (("progressed_at", "cohorts"), ("finished_at", "executions")):
