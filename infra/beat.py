@@ -8,6 +8,7 @@ so that a successor never beats beside it for long; its jobs are harmless when d
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -15,7 +16,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import database, leases, waiting_work
-from infra import logs
+from app.doorbell import Bell
+from infra import logs, wiring
 from infra.supervisor import readiness
 from infra.worker import celery, settings
 
@@ -36,13 +38,18 @@ def main() -> None:
     while not _take(db, holder):
         pause.wait(PROLONG_EVERY_S)
     threading.Thread(target=_keep, args=(db, holder), name="lease", daemon=True).start()
-    celery.work_waits = partial(_work_waits, db)
+    sinks = [sink.name for sink in wiring.sinks(settings, db, _nobody)]
+    celery.work_waits = partial(_work_waits, db, sinks)
     celery.Beat(loglevel=settings.log_level, quiet=True).run()
 
 
-def _work_waits(db: Engine) -> frozenset[str]:
+def _nobody(_: Bell) -> None:
+    """Nothing is published from here."""
+
+
+def _work_waits(db: Engine, sinks: Sequence[str]) -> frozenset[str]:
     try:
-        return database.read(db, waiting_work.waiting)
+        return database.read(db, partial(waiting_work.waiting, sinks=sinks))
     except (database.DatabaseAway, SQLAlchemyError) as error:
         log.warning("database-away", error=type(error).__name__)
         return waiting_work.JOBS

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -13,6 +14,7 @@ from world import World
 from app import database, migrations, partitions
 from app.runs import cohorts
 from app.tenants import service as tenants
+from infra import cli
 
 TEMPLATE = "uoop_template"
 REDIS_NUMBER = 9
@@ -87,6 +89,29 @@ def client(client_url: str) -> Iterator["redis.Redis[bytes]"]:
 def world(db: Engine, client: "redis.Redis[bytes]") -> World:
     """A platform in which nothing has happened yet."""
     return World.made(db, client)
+
+
+@pytest.fixture
+def uoop(
+    db: Engine,
+    client_url: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str]]:
+    """Runs a command in this process: its exit code, and what it said on stdout, or else on stderr."""
+    monkeypatch.setenv("UOOP_HOME", str(home))
+    monkeypatch.setenv("UOOP_DATABASE_URL", db.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("UOOP_REDIS_URL", client_url)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["uoop", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out or told.err
+
+    return run
 
 
 def _furnish(connection: database.Connection) -> None:

@@ -12,7 +12,7 @@ from app.waiting_work import APPLY_REPORTS, CLAIM, RELAY, SWEEP, waiting
 
 def work(world: World) -> frozenset[str]:
     with world.db.begin() as connection:
-        return waiting(connection)
+        return waiting(connection, sinks=["stream"])
 
 
 def test_an_idle_platform_has_none(world: World) -> None:
@@ -40,6 +40,16 @@ def test_a_sink_that_lacks_events_needs_the_relay(world: World) -> None:
     world.sql("INSERT INTO sinks (name, day) VALUES ('stream', '-infinity')")
 
     assert work(world) == {RELAY}
+
+
+def test_a_sink_that_is_not_in_use_any_more_needs_nobody(world: World) -> None:
+    world.accept()
+    with world.db.begin() as connection:
+        sequencer.sequence(connection)
+    world.sql("DELETE FROM runs")
+    world.sql("INSERT INTO sinks (name, day) VALUES ('former', '-infinity')")
+
+    assert work(world) == frozenset()
 
 
 def test_what_is_not_due_yet_is_not_claimed(world: World) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from test_outbox import relayed, written
 
 from app.outbox.relay import Relay
 from app.webhooks.sink import Webhooks
-from infra import cli
 
 Uoop = Callable[..., tuple[int, str]]
 
@@ -25,32 +24,9 @@ def hook() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def uoop(
-    db: Database,
-    client_url: str,
-    home: Path,
-    hook: Receiver,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Uoop:
-    """Runs a command in this process: its exit code, and what it said on stdout, or else on stderr."""
-    given = {
-        "HOME": str(home),
-        "DATABASE_URL": db.url.render_as_string(hide_password=False),
-        "REDIS_URL": client_url,
-        "WEBHOOK_ALLOWED": f"127.0.0.1:{hook.port}",
-    }
-    for name, value in given.items():
-        monkeypatch.setenv(f"UOOP_{name}", value)
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["uoop", "webhooks", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out or told.err
-
-    return run
+def uoop(uoop: Uoop, hook: Receiver, monkeypatch: pytest.MonkeyPatch) -> Uoop:
+    monkeypatch.setenv("UOOP_WEBHOOK_ALLOWED", f"127.0.0.1:{hook.port}")
+    return partial(uoop, "webhooks")
 
 
 def made(uoop: Uoop, hook: Receiver, *options: str) -> dict[str, Any]:
