@@ -25,6 +25,7 @@ NAME = "beat"
 LEASE_S = 5.0
 PROLONG_EVERY_S = 1.0
 MISSED_AT_MOST = 3
+ANSWER_S = 2.0  # beat's other jobs wait for it
 
 log = structlog.get_logger()
 
@@ -32,14 +33,15 @@ log = structlog.get_logger()
 def main() -> None:
     logs.configure(settings.log_level)
     readiness.say_ready()  # another may hold the lease: to wait for it is work, too
-    db = database.engine(settings.database_url.get_secret_value(), pool_size=2)
+    url = settings.database_url.get_secret_value()
+    db = database.engine(url, pool_size=1)
     holder = f"{socket.gethostname()}:{os.getpid()}"
     pause = threading.Event()
     while not _take(db, holder):
         pause.wait(PROLONG_EVERY_S)
     threading.Thread(target=_keep, args=(db, holder), name="lease", daemon=True).start()
     sinks = [sink.name for sink in wiring.sinks(settings, db, _nobody)]
-    celery.work_waits = partial(_work_waits, db, sinks)
+    celery.work_waits = partial(work_waits, database.engine(url, pool_size=1, patience_s=ANSWER_S), sinks)
     celery.Beat(loglevel=settings.log_level, quiet=True).run()
 
 
@@ -47,10 +49,12 @@ def _nobody(_: Bell) -> None:
     """Nothing is published from here."""
 
 
-def _work_waits(db: Engine, sinks: Sequence[str]) -> frozenset[str]:
+def work_waits(db: Engine, sinks: Sequence[str]) -> frozenset[str]:
+    """The jobs for which something waits; all of them while the database cannot tell."""
     try:
-        return database.read(db, partial(waiting_work.waiting, sinks=sinks))
-    except (database.DatabaseAway, SQLAlchemyError) as error:
+        with db.connect() as connection:
+            return waiting_work.waiting(connection, sinks=sinks)
+    except SQLAlchemyError as error:
         log.warning("database-away", error=type(error).__name__)
         return waiting_work.JOBS
 

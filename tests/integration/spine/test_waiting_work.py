@@ -1,13 +1,20 @@
 """Beat asks what waits before it calls anybody."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from sqlalchemy import Engine as Database
+from sqlalchemy import text
 from test_pauses import pause
 from world import World
 
+from app import database
 from app.outbox import sequencer
 from app.runs.pauses import Kind
-from app.waiting_work import APPLY_REPORTS, CLAIM, RELAY, SWEEP, waiting
+from app.waiting_work import APPLY_REPORTS, CLAIM, JOBS, RELAY, SWEEP, waiting
+from infra import beat
+
+WITHIN_S = 15.0  # half of what a statement is given otherwise
 
 
 def work(world: World) -> frozenset[str]:
@@ -78,3 +85,16 @@ def test_a_report_is_applied(world: World) -> None:
     )
 
     assert work(world) == {APPLY_REPORTS}
+
+
+def test_while_the_database_hangs_all_jobs_are_taken_to_be_wanted(db: Database) -> None:
+    url = db.url.render_as_string(hide_password=False)
+    asking = database.engine(url, pool_size=1, patience_s=beat.ANSWER_S)
+
+    with db.begin() as connection, ThreadPoolExecutor() as beside:
+        connection.execute(text("LOCK TABLE slots"))
+        told = beside.submit(beat.work_waits, asking, ["stream"]).result(WITHIN_S)
+
+    assert told == JOBS
+    assert beat.work_waits(asking, ["stream"]) == frozenset()
+    asking.dispose()
