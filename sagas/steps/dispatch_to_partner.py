@@ -35,7 +35,7 @@ from sagas.steps import asking, partner_places, plan_fulfilment
 NAME = dispatched.STEP
 READS = ("customer_id", "restaurant_id", "delivery_location")
 USES = (plan_fulfilment.NAME,)
-NOBODY_LEFT = "no-available-partner"
+NOBODY_LEFT = dispatched.NOBODY_LEFT
 LOOK_AGAIN_S = 2.0
 
 
