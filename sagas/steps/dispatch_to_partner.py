@@ -48,6 +48,7 @@ class _Asked:
     :param nth: how many times another was asked before him
     :param before: who may have been asked in earlier executions
     :param unreached: one of those before him could not be reached, so that it is worth coming again
+    :param full: he was not asked after all, since he has no room
     :param recalling: he is not asked, but taken out of it before the next one is asked
     :param probing: he is asked to see whether he is well again
     """
@@ -57,6 +58,7 @@ class _Asked:
     nth: int
     before: frozenset[str] = frozenset()
     unreached: bool = False
+    full: bool = False
     recalling: bool = False
     probing: bool = False
 
@@ -72,6 +74,11 @@ class _Asked:
     @property
     def key(self) -> str:
         return asking.key(self.member, NAME, self.partner)
+
+    def followed_by(self, partners: tuple[str, ...]) -> "_Asked":
+        """Whose turn it is next; in the place of one who surely was not asked, of whom nothing need be kept."""
+        nth = self.nth if self.full and self.sure else self.nth + 1
+        return replace(self, partners=partners, nth=nth, full=False, recalling=False, probing=False)
 
 
 def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
@@ -121,7 +128,7 @@ def _with_places(
     """Those who have a place with their partner, or need none; where he is full it is as if he had refused."""
     turns = [partner_places.Turn(asked.member, asked.partner, asked.sure) for asked in turn]
     full, later = partner_places.take(ports, call, turns)
-    going_on += [asked for asked in turn if asked.member.run_id in full]
+    going_on += [replace(asked, full=True) for asked in turn if asked.member.run_id in full]
     outcomes |= later
     if later:
         outcomes |= _too_early(ports, turn, later)
@@ -164,12 +171,12 @@ def _silent(connection: Connection, ports: Ports, call: Call) -> set[str]:
 def _first(member: Member, later: Sequence[Attempt], call: Call) -> _Asked:
     """The partner who was asked last, or the planned one; after him all others, also those before him."""
     ranking = _planned(member)
-    start = ranking.index(later[-1].partner) if later else 0
-    fresh = call.sure and not member.attempts and not later
+    start, nth = (ranking.index(later[-1].partner), later[-1].nth) if later else (0, 0)
+    fresh = call.sure and not member.attempts and not nth
     return _Asked(
         member,
         ranking[start:] + ranking[:start],
-        later[-1].nth if later else 0,
+        nth,
         before=frozenset() if fresh else _asked_so_far(member, later),
         recalling=bool(later and later[-1].recall),
     )
@@ -317,11 +324,11 @@ def _next_partners(
         if told.verdict is not Verdict.UNDONE:
             outcomes[asked.member.run_id] = _in_doubt(asked)
         elif others := _in_turn(asked.partners[1:], passed_over):
-            turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False, probing=False))
+            turn.append(asked.followed_by(others))
         elif probed := next((name for name in asked.partners[1:] if probes.get(name)), None):
             probes[probed] -= 1
             left = (probed, *(name for name in asked.partners[1:] if name != probed))
-            turn.append(replace(asked, partners=left, nth=asked.nth + 1, recalling=False, probing=True))
+            turn.append(replace(asked.followed_by(left), probing=True))
         elif call.paused.intersection(_planned(asked.member)):
             outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=False)
         elif asked.unreached or passed_over.intersection(asked.partners[1:]):
