@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from fake_providers import Mood
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from together import at_once
@@ -170,9 +171,9 @@ def test_an_executor_that_dies_is_succeeded_when_its_lease_is_over(world: World,
 def test_an_executor_that_dies_while_undoing_is_succeeded(world: World, step: str) -> None:
     world.accept()
     claimed = world.claim_one()
-    world.walk(claimed, until="dispatch-to-partner")
-    world.sql("UPDATE runs SET cancel_requested = true")
-    world.walk(claimed, leg=STAGES["dispatch-to-partner"])
+    for partner in world.partners.values():
+        partner.behave(Mood.REFUSE)
+    world.walk(claimed)
     undoing = world.claim_one()
     stage = FULFILL_ORDER.backward.index((STEPS[step],))
     world.walk(undoing, until=step)
@@ -185,7 +186,7 @@ def test_an_executor_that_dies_while_undoing_is_succeeded(world: World, step: st
     world.engine.sweep()
     world.walk(*resent(world))
 
-    assert set(world.statuses().values()) == {"CANCELLED"}
+    assert set(world.statuses().values()) == {"FAILED"}
     assert world.standing() == []
     assert world.held_places() == 0
 
