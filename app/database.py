@@ -44,6 +44,7 @@ def engine(url: str, *, pool_size: int, patience_s: float = PATIENCE_S) -> Engin
         max_overflow=0,
         hide_parameters=True,  # they hold what customers sent, and errors are logged
         pool_recycle=1800,
+        json_deserializer=msgspec.json.decode,
         connect_args={
             "connect_timeout": round(min(patience_s, CONNECT_S)),
             "options": options,

@@ -6,13 +6,18 @@ A wrong yes costs a look, a wrong no is made good by the next look that comes in
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, text
+import structlog
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.webhooks import deliveries
 
 CLAIM, SWEEP, RELAY = "claim", "sweep", "relay"
 SEND_WEBHOOKS, APPLY_REPORTS = "send-webhooks", "apply-reports"
 JOBS = frozenset({CLAIM, SWEEP, RELAY, SEND_WEBHOOKS, APPLY_REPORTS})
+ANSWER_S = 2.0  # the patience of whoever asks: beat's other jobs wait meanwhile
+
+log = structlog.get_logger()
 
 _WAITING = text(f"""
     SELECT EXISTS (SELECT FROM lanes l WHERE EXISTS (
@@ -27,6 +32,16 @@ _WAITING = text(f"""
         EXISTS (SELECT FROM delivery_reports WHERE state = 'n')
             OR EXISTS (SELECT FROM delivery_reports WHERE state = 'w' AND due_at <= now()) AS "{APPLY_REPORTS}"
 """)
+
+
+def ask(db: Engine, *, sinks: Iterable[str]) -> frozenset[str]:
+    """As `waiting`; all of `JOBS` while the database cannot tell."""
+    try:
+        with db.connect() as connection:
+            return waiting(connection, sinks=sinks)
+    except SQLAlchemyError as error:
+        log.warning("database-away", error=type(error).__name__)
+        return JOBS
 
 
 def waiting(connection: Connection, *, sinks: Iterable[str]) -> frozenset[str]:

@@ -8,7 +8,6 @@ so that a successor never beats beside it for long; its jobs are harmless when d
 import os
 import socket
 import threading
-from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -25,7 +24,6 @@ NAME = "beat"
 LEASE_S = 5.0
 PROLONG_EVERY_S = 1.0
 MISSED_AT_MOST = 3
-ANSWER_S = 2.0  # beat's other jobs wait for it
 
 log = structlog.get_logger()
 
@@ -41,22 +39,13 @@ def main() -> None:
         pause.wait(PROLONG_EVERY_S)
     threading.Thread(target=_keep, args=(db, holder), name="lease", daemon=True).start()
     sinks = [sink.name for sink in wiring.sinks(settings, db, _nobody)]
-    celery.work_waits = partial(work_waits, database.engine(url, pool_size=1, patience_s=ANSWER_S), sinks)
+    asking = database.engine(url, pool_size=1, patience_s=waiting_work.ANSWER_S)
+    celery.work_waits = partial(waiting_work.ask, asking, sinks=sinks)
     celery.Beat(loglevel=settings.log_level, quiet=True).run()
 
 
 def _nobody(_: Bell) -> None:
     """Nothing is published from here."""
-
-
-def work_waits(db: Engine, sinks: Sequence[str]) -> frozenset[str]:
-    """The jobs for which something waits; all of them while the database cannot tell."""
-    try:
-        with db.connect() as connection:
-            return waiting_work.waiting(connection, sinks=sinks)
-    except SQLAlchemyError as error:
-        log.warning("database-away", error=type(error).__name__)
-        return waiting_work.JOBS
 
 
 def _take(db: Engine, holder: str) -> bool:

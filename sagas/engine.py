@@ -290,9 +290,10 @@ class Engine:
             )
             if branches:
                 return True
-            by_run = {run_id: {step: outcome} for run_id, outcome in outcomes.items()}
+            passed = all(outcome.verdict in PASSED for outcome in outcomes.values())
+            by_run = {} if passed else {run_id: {step: outcome} for run_id, outcome in outcomes.items()}
             travels = self._advance(connection, led, saga, by_run)
-        self._ring(by_run, travels=travels, emitted=saga.steps[step].emits)
+        self._ring(passed=passed, travels=travels, emitted=saga.steps[step].emits)
         return travels
 
     def _join(self, cohort_id: int, epoch: int, stage: int) -> bool:
@@ -302,30 +303,41 @@ class Engine:
                 raise StepPassed(cohort_id=cohort_id)
             saga = self._sagas.get(cohort.saga, cohort.version)
             steps = saga.travelled(cohort.direction)[stage]
-            finished, by_run = cohorts.branch_outcomes(connection, cohort, steps)
+            finished, passed = cohorts.branches(connection, cohort, steps)
             if finished != set(steps):
                 raise LostCohort(cohort_id=cohort_id, epoch=epoch)
+            by_run = {} if passed else cohorts.branch_outcomes(connection, cohort, steps)
             travels = self._advance(connection, cohort, saga, by_run)
-        self._ring(by_run, travels=travels, emitted=False)
+        self._ring(passed=passed, travels=travels, emitted=False)
         return travels
 
     def _advance(
         self, connection: Connection, cohort: Cohort, saga: Saga, by_run: dict[int, dict[int, Outcome]]
     ) -> bool:
+        """:param by_run: outcomes of the stage by run and step; empty if they have passed every run"""
+        if not by_run and cohort.direction is Direction.FORWARD:
+            return self._go_on(connection, cohort, saga)
         none: dict[int, Outcome] = {}
         departures = []
-        # the pure decision needs no order columns: members are read bare, and only where somebody may leave
-        if cohort.at_last_leg or cohort.direction is Direction.BACKWARD or _somebody_fails(by_run):
-            for member in executions.members(connection, cohort):
-                departure = state.decide(saga, cohort, member, by_run.get(member.run_id, none))
-                if departure:
-                    departures.append(departure)
+        for member in executions.members(
+            connection, cohort
+        ):  # bare: the decision is pure, and needs no columns
+            departure = state.decide(saga, cohort, member, by_run.get(member.run_id, none))
+            if departure:
+                departures.append(departure)
         travels = cohorts.move_on(connection, cohort, departures)
         _tell_parked(cohort, departures)
         undone = {d.id: d.failure for d in departures if d.ends_in_failure and d.failure}
         if undone:
             saga.on_undone(connection, undone)
         return travels
+
+    def _go_on(self, connection: Connection, cohort: Cohort, saga: Saga) -> bool:
+        """Everybody has got through: one fate for all, whatever their number."""
+        if cohort.at_last_leg:
+            cohorts.arrive(connection, cohort, state.arrival(saga, cohort))
+            return False
+        return cohorts.move_on(connection, cohort, [])
 
     def _was_mine(self, cohort: Cohort, step: int, executor: str) -> bool:
         with self._ports.engine.begin() as connection:
@@ -344,11 +356,10 @@ class Engine:
     def _itinerary(self, lane: str, group: Sequence[cohorts.Waiting]) -> tuple[int, ...] | str:
         return state.itinerary(self._sagas.get(group[0].saga, group[0].version), group, lane)
 
-    def _ring(self, by_run: dict[int, dict[int, Outcome]], *, travels: bool, emitted: bool) -> None:
-        failing = _somebody_fails(by_run)
-        if failing or not travels:
+    def _ring(self, *, passed: bool, travels: bool, emitted: bool) -> None:
+        if not passed or not travels:
             self._doorbell.ring(Bell.CLAIM)
-        if failing or emitted or not travels:
+        if not passed or emitted or not travels:
             self._doorbell.ring(Bell.RELAY)
 
     def _patiently(self, work: Callable[[], T]) -> T:
@@ -370,7 +381,3 @@ def _tell_parked(cohort: Cohort, departures: Sequence[Departure]) -> None:
     if why:
         reasons = {" ".join(reason): runs for reason, runs in why.items()}
         log.error("runs-parked", cohort_id=cohort.id, saga=cohort.saga, runs=why.total(), reasons=reasons)
-
-
-def _somebody_fails(by_run: dict[int, dict[int, Outcome]]) -> bool:
-    return any(o.verdict not in PASSED for outcomes in by_run.values() for o in outcomes.values())

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from msgspec import structs
+
 from app.runs.cohorts import Waiting
 from app.runs.model import (
     COMPENSATION,
@@ -13,6 +15,7 @@ from app.runs.model import (
     PASSED,
     RETRY,
     STOPPED,
+    Arrival,
     Cohort,
     Departure,
     Direction,
@@ -80,7 +83,9 @@ def due_for(member: Member, step: int, direction: Direction) -> bool:
 
 def remembering(member: Member, step: int) -> Member:
     """The member as the step sees it: one that was here before, in whatever cohort, may have called somebody."""
-    return replace(member, attempts=1) if member.touched >> step & 1 and not member.attempts else member
+    return (
+        structs.replace(member, attempts=1) if member.touched >> step & 1 and not member.attempts else member
+    )
 
 
 def leaving_out(
@@ -94,7 +99,7 @@ def leaving_out(
         failed = outcome.verdict in (Verdict.UNAVAILABLE, Verdict.IN_DOUBT)
         tired = step.retry.gives_up(member.attempts + 1, _failing_s(member, cohort.seen_at))
         if refused or (failed and tired):
-            left_out[member.run_id] = replace(outcome, verdict=Verdict.LEFT_OUT)
+            left_out[member.run_id] = structs.replace(outcome, verdict=Verdict.LEFT_OUT)
     return {**outcomes, **left_out}
 
 
@@ -107,6 +112,15 @@ def decide(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Ou
     """
     decide_one = _forward if cohort.direction is Direction.FORWARD else _backward
     return decide_one(saga, cohort, member, outcomes)
+
+
+def arrival(saga: Saga, cohort: Cohort) -> Arrival:
+    """Where the cohort's last leg ends: at the saga's end, or before a stage that is passed in another cohort."""
+    passed = bits([step for stage in cohort.itinerary[: cohort.leg + 1] for step in saga.forward[stage]])
+    following = cohort.stage + 1
+    if following == len(saga.forward):
+        return Arrival(RunState.ENDED, cohort.stage, cohort.lane, passed)
+    return Arrival(RunState.WAITING, following, saga.entrances[following] or saga.lane, passed)
 
 
 def apart(saga: Saga, cohort: Cohort, member: Member, *, n: int | None) -> Departure:
@@ -134,9 +148,8 @@ def apart(saga: Saga, cohort: Cohort, member: Member, *, n: int | None) -> Depar
 
 
 def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, Outcome]) -> Departure | None:
-    stages = saga.forward
-    behind = [step for stage in cohort.itinerary[: cohort.leg] for step in stages[stage]]
-    here = stages[cohort.stage]
+    behind = [step for stage in cohort.itinerary[: cohort.leg] for step in saga.forward[stage]]
+    here = saga.forward[cohort.stage]
     finished = [step for step, outcome in outcomes.items() if outcome.verdict in PASSED]
     done = member.done | bits(behind) | bits(finished)
     not_called = [step for step, outcome in outcomes.items() if outcome.verdict is Verdict.NOT_YET]
@@ -184,13 +197,9 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
 
 
 def _arrived(saga: Saga, cohort: Cohort, member: Member, *, done: int, touched: int) -> Departure:
-    """At the saga's end, or before a stage that is passed in a cohort of its own."""
-    following = cohort.stage + 1
-    if following == len(saga.forward):
-        return _departure(member, cohort, RunState.ENDED, done=done, touched=touched)
-    lane = saga.entrances[following] or saga.lane
-    passed = _departure(member, cohort, RunState.WAITING, done=done, touched=touched, lane=lane)
-    return replace(passed, stage=following)
+    end = arrival(saga, cohort)
+    arrived = _departure(member, cohort, end.state, done=done, touched=touched, lane=end.lane)
+    return replace(arrived, stage=end.stage)
 
 
 def _gave_up(

@@ -1,10 +1,11 @@
 """Events that a sink has refused for good: kept with their reason, until a person has them delivered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, text
 
 from app.database import ids
@@ -93,4 +94,4 @@ def delivered(connection: Connection, sink: str, events: Sequence[Event]) -> Non
 
 
 def as_dict(letter: DeadLetter) -> dict[str, Any]:
-    return asdict(letter.event) | {"reason": letter.reason, "dead_at": letter.dead_at}
+    return msgspec.structs.asdict(letter.event) | {"reason": letter.reason, "dead_at": letter.dead_at}

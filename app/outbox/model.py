@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -40,8 +39,7 @@ class EventType(StrEnum):
     WITHHELD = "event.withheld"  # stands where a sink refused an event, which is now among its dead letters
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """
     One event in the log.
 
@@ -60,7 +58,9 @@ class Event:
 
     def withheld(self, reason: str) -> "Event":
         """What stands in its place, under its id and sequence, when a sink refuses it for good."""
-        return replace(self, type=EventType.WITHHELD, data={"type": self.type, "reason": reason[:200]})
+        return msgspec.structs.replace(
+            self, type=EventType.WITHHELD, data={"type": self.type, "reason": reason[:200]}
+        )
 
 
 _UUID_DIGITS = re.compile(r"(?!0{32})[0-9a-f]{32}")

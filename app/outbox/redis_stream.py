@@ -54,8 +54,8 @@ class RedisStream:
         # all or nothing: an event refused in the middle, for want of memory, could never be added after the later ones
         pipeline = pipeline or self._client.pipeline(transaction=True)
         for entry, event in zip(ids, written, strict=True):
-            pipeline.xadd(
-                self._stream, {"event": event}, id=entry, maxlen=self._max_entries, approximate=True
+            pipeline.execute_command(
+                "XADD", self._stream, "MAXLEN", "~", self._max_entries, entry, "event", event
             )
         try:
             answers = pipeline.execute(raise_on_error=False)

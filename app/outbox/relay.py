@@ -206,7 +206,7 @@ def _after(connection: Connection, pos: int, day: date | None) -> list[Event]:
         ),
         {"pos": pos, "day": day, "batch": BATCH},
     )
-    return [Event(*row) for row in result]
+    return [Event(*row) for row in result.all()]
 
 
 def _delivered(connection: Connection, sink: str, events: Sequence[Event]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from app.database import ids, rows
-from app.runs.model import Cohort, Departure, Direction, Outcome, RunState, Verdict
+from app.runs.model import PASSED, Arrival, Cohort, Departure, Direction, Outcome, RunState, Verdict
 
 MIN_QUEUE_WAIT_S = 30.0
 MIN_JOIN_WAIT_S = 3.0
@@ -187,16 +187,7 @@ def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departu
     gone = {departure.id for departure in departures}
     staying = [run_id for run_id in cohort.members if run_id not in gone]
     if not staying:
-        connection.execute(
-            text("""
-                WITH cohort AS (
-                    UPDATE cohorts SET leg = leg + 1, members = '{}', ended_at = clock_timestamp(),
-                        progressed_at = clock_timestamp() WHERE id = :id
-                )
-                UPDATE slots SET cohort_id = NULL WHERE lane = :lane AND cohort_id = :id
-            """),
-            {"id": cohort.id, "lane": cohort.lane},
-        )
+        _end(connection, cohort)
         return False
     members = "" if not gone else ", members = CAST(:members AS bigint[])"
     connection.execute(
@@ -206,16 +197,47 @@ def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departu
     return True
 
 
+def arrive(connection: Connection, cohort: Cohort, arrival: Arrival) -> None:
+    """Write the end of a cohort whose members have all got through, alike for each of them."""
+    if arrival.state is RunState.WAITING:
+        open_lane(connection, arrival.lane, slots=1)
+    connection.execute(
+        text("""
+            UPDATE runs SET state = :state, stage = :stage, lane = :lane, done = done | :passed,
+                touched = touched | :passed, attempts = 0, failing_since = NULL, due_at = now(), cohort_id = NULL,
+                updated_at = clock_timestamp()
+            WHERE id = ANY(CAST(:ids AS bigint[])) AND cohort_id = :cohort
+        """),
+        {
+            "state": arrival.state,
+            "stage": arrival.stage,
+            "lane": arrival.lane,
+            "passed": arrival.passed,
+            "ids": ids(cohort.members),
+            "cohort": cohort.id,
+        },
+    )
+    _end(connection, cohort)
+
+
+def branches(connection: Connection, cohort: Cohort, steps: Sequence[int]) -> tuple[set[int], bool]:
+    """The steps of a parallel stage that are finished, and whether they have passed every run."""
+    row = connection.execute(
+        text("""
+            SELECT ARRAY(SELECT step FROM executions WHERE cohort_id = :id AND step = ANY(:steps)
+                    AND finished_at IS NOT NULL) AS finished,
+                NOT EXISTS (SELECT FROM outcomes WHERE run_id = ANY(CAST(:members AS bigint[])) AND cohort_id = :id
+                    AND step = ANY(:steps) AND verdict <> ALL(CAST(:passed AS "char"[]))) AS passed
+        """),
+        {"id": cohort.id, "steps": list(steps), "members": ids(cohort.members), "passed": list(PASSED)},
+    ).one()
+    return set(row.finished), row.passed
+
+
 def branch_outcomes(
     connection: Connection, cohort: Cohort, steps: Sequence[int]
-) -> tuple[set[int], dict[int, dict[int, Outcome]]]:
-    """The steps of a parallel stage that are finished, and the outcomes by run and step (details of refusals only)."""
-    finished = connection.execute(
-        text(
-            "SELECT step FROM executions WHERE cohort_id = :id AND step = ANY(:steps) AND finished_at IS NOT NULL"
-        ),
-        {"id": cohort.id, "steps": list(steps)},
-    ).scalars()
+) -> dict[int, dict[int, Outcome]]:
+    """The outcomes of a parallel stage by run and step (details of refusals only)."""
     result = connection.execute(
         text(
             "SELECT run_id, step, verdict, code, CASE verdict WHEN 'r' THEN detail END, provider FROM outcomes "
@@ -226,7 +248,7 @@ def branch_outcomes(
     by_run: dict[int, dict[int, Outcome]] = {}
     for run_id, step, verdict, code, detail, provider in result:
         by_run.setdefault(run_id, {})[step] = Outcome(Verdict(verdict), code, detail, provider)
-    return set(finished), by_run
+    return by_run
 
 
 def lanes_in_trouble(connection: Connection, names: Sequence[str]) -> set[str]:
@@ -356,6 +378,19 @@ def forget_carrier(connection: Connection, cohort_id: int, *, epoch: int, step: 
     connection.execute(
         text("UPDATE cohorts SET incarnation = '' WHERE id = :id AND epoch = :epoch AND ended_at IS NULL"),
         {"id": cohort_id, "epoch": epoch},
+    )
+
+
+def _end(connection: Connection, cohort: Cohort) -> None:
+    connection.execute(
+        text("""
+            WITH cohort AS (
+                UPDATE cohorts SET leg = leg + 1, members = '{}', ended_at = clock_timestamp(),
+                    progressed_at = clock_timestamp() WHERE id = :id
+            )
+            UPDATE slots SET cohort_id = NULL WHERE lane = :lane AND cohort_id = :id
+        """),
+        {"id": cohort.id, "lane": cohort.lane},
     )
 
 

@@ -7,14 +7,15 @@ The row is the intent, committed before the call. A lease covers the execution, 
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, text
 
 from app.database import ids, rows
-from app.runs.model import Cohort, Direction, LostCohort, Member, Outcome, Outcomes, StepPassed
+from app.runs.model import DONE, Cohort, Direction, LostCohort, Member, Outcomes, StepPassed
 
 LEASE_S = 3.0
 HEARTBEAT_S = 1.0
@@ -40,6 +41,16 @@ _BEGIN = text("""
         ARRAY(SELECT kind || ':' || name FROM pauses WHERE until IS NULL OR until > clock_timestamp()) AS paused
     FROM cohort LEFT JOIN begun ON true
 """)
+
+
+class _Row(msgspec.Struct, omit_defaults=True, gc=False):
+    """An outcome that says more than that the step is done."""
+
+    run_id: int
+    verdict: str
+    code: str | None = None
+    provider: str | None = None
+    detail: Mapping[str, Any] | None = None
 
 
 def new_executor() -> str:
@@ -140,7 +151,7 @@ def members(
         {"ids": ids(cohort.members), "cohort": cohort.id},
     )
     names = [*reads, *(name for name, _ in uses)]
-    return [_member(tuple(row), names) for row in result]
+    return [_member([*row[:11], dict(zip(names, row[11:], strict=True))]) for row in result.all()]
 
 
 def finish(
@@ -162,18 +173,17 @@ def finish(
         raise LostCohort(cohort_id=cohort_id, epoch=epoch)
     if not outcomes:
         return
+    plain = [run_id for run_id, outcome in outcomes.items() if outcome == DONE]
+    told = [_Row(i, o.verdict, o.code, o.provider, o.detail) for i, o in outcomes.items() if o != DONE]
     connection.execute(
         text(
             "INSERT INTO outcomes (run_id, cohort_id, step, verdict, code, provider, detail) "
-            "SELECT run_id, :cohort, :step, verdict, code, provider, detail "
+            "SELECT run_id, :cohort, :step, :done, NULL, NULL, NULL FROM unnest(CAST(:plain AS bigint[])) AS p(run_id) "
+            "UNION ALL SELECT run_id, :cohort, :step, verdict, code, provider, detail "
             'FROM json_to_recordset(CAST(:rows AS json)) AS o(run_id bigint, verdict "char", code text, '
             "provider text, detail json)"
         ),
-        {
-            "cohort": cohort_id,
-            "step": step,
-            "rows": rows([_row(run_id, o) for run_id, o in outcomes.items()]),
-        },
+        {"cohort": cohort_id, "step": step, "done": DONE.verdict, "plain": ids(plain), "rows": rows(told)},
     )
 
 
@@ -227,11 +237,8 @@ def _children_of(pid: int) -> str:
     return f"{socket.gethostname()}:{pid}:"
 
 
-def _member(row: Sequence[Any], names: Sequence[str]) -> Member:
-    fixed = len(row) - len(names)
-    *known, failing_since = row[:fixed]
-    arguments: list[Any] = [*known, dict(zip(names, row[fixed:], strict=True)), failing_since]
-    return Member(*arguments)
+def _member(values: Sequence[Any]) -> Member:
+    return Member(*values)
 
 
 def _cohort(row: Any) -> Cohort:
@@ -254,13 +261,3 @@ def _latest_detail(number: int) -> str:
         f" LEFT JOIN LATERAL (SELECT detail FROM outcomes x WHERE x.run_id = r.id AND x.step = {number} "
         f"AND x.detail IS NOT NULL ORDER BY x.cohort_id DESC LIMIT 1) d{number} ON true"
     )
-
-
-def _row(run_id: int, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "verdict": outcome.verdict,
-        "code": outcome.code,
-        "provider": outcome.provider,
-        "detail": outcome.detail,
-    }

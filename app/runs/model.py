@@ -7,10 +7,12 @@ States and value objects of runs and cohorts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from app import errors, time_ids
 
@@ -82,8 +84,7 @@ def is_paused_lane(lane: str) -> bool:
     return lane.startswith(PAUSED)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """
     One order's result of one step.
 
@@ -121,8 +122,7 @@ UNDONE = Outcome(Verdict.UNDONE)
 Outcomes = Mapping[int, Outcome]  # by run id
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, gc=False):
     """
     One run in a cohort, with the columns of its order that the step reads (`given`).
 
@@ -140,8 +140,8 @@ class Member:
     generation: int
     not_after: datetime
     failure: Mapping[str, Any] | None
-    given: Mapping[str, Any] = field(default_factory=dict)
     failing_since: datetime | None = None
+    given: Mapping[str, Any] = {}
 
     @property
     def created_at(self) -> datetime:
@@ -211,6 +211,20 @@ class Departure:
     @property
     def ends_in_failure(self) -> bool:
         return self.state is RunState.ENDED and self.failure is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """
+    How all the runs of a cohort that went forward leave it, when every step is done for each of them.
+
+    :param passed: bit set of the steps of the stages behind them
+    """
+
+    state: RunState
+    stage: int
+    lane: str
+    passed: int
 
 
 class LostCohort(errors.Conflict):

@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from app.providers import port
@@ -139,7 +140,7 @@ def _too_early(ports: Ports, turn: Sequence[_Asked], later: Outcomes) -> dict[in
     """Those for whom nobody was asked yet look again soon, while they have time: they need no recall from anybody."""
     unasked = [a.member for a in turn if a.member.run_id in later and a.sure and a.nth == 0]
     return {
-        run_id: replace(later[run_id], verdict=Verdict.NOT_YET, due_in_s=min(LOOK_AGAIN_S, left_s))
+        run_id: structs.replace(later[run_id], verdict=Verdict.NOT_YET, due_in_s=min(LOOK_AGAIN_S, left_s))
         for run_id, left_s in asking.time_left_s(ports, unasked).items()
         if left_s > 0
     }

@@ -1,8 +1,10 @@
 """The delivery, given back by the partner who has taken it: only if he agrees."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+
+from msgspec import structs
 
 from app.providers.port import Resource
 from app.runs import dispatched
@@ -41,6 +43,8 @@ def _recall(ports: Ports, call: Call, name: str, group: Sequence[_Recalled]) -> 
         ports.delivery[name], Resource.DISPATCHES, keys, call, refused="partner-keeps-order"
     )
     return {
-        run_id: replace(outcome, detail={"recalled": name}) if outcome.verdict is Verdict.DONE else outcome
+        run_id: structs.replace(outcome, detail={"recalled": name})
+        if outcome.verdict is Verdict.DONE
+        else outcome
         for run_id, outcome in told.items()
     }

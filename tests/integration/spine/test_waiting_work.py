@@ -11,8 +11,7 @@ from world import World
 from app import database
 from app.outbox import sequencer
 from app.runs.pauses import Kind
-from app.waiting_work import APPLY_REPORTS, CLAIM, JOBS, RELAY, SWEEP, waiting
-from infra import beat
+from app.waiting_work import ANSWER_S, APPLY_REPORTS, CLAIM, JOBS, RELAY, SWEEP, ask, waiting
 
 WITHIN_S = 15.0  # half of what a statement is given otherwise
 
@@ -89,12 +88,12 @@ def test_a_report_is_applied(world: World) -> None:
 
 def test_while_the_database_hangs_all_jobs_are_taken_to_be_wanted(db: Database) -> None:
     url = db.url.render_as_string(hide_password=False)
-    asking = database.engine(url, pool_size=1, patience_s=beat.ANSWER_S)
+    asking = database.engine(url, pool_size=1, patience_s=ANSWER_S)
 
     with db.begin() as connection, ThreadPoolExecutor() as beside:
         connection.execute(text("LOCK TABLE slots"))
-        told = beside.submit(beat.work_waits, asking, ["stream"]).result(WITHIN_S)
+        told = beside.submit(ask, asking, sinks=["stream"]).result(WITHIN_S)
 
     assert told == JOBS
-    assert beat.work_waits(asking, ["stream"]) == frozenset()
+    assert ask(asking, sinks=["stream"]) == frozenset()
     asking.dispose()

@@ -1,9 +1,10 @@
 """Small sagas for tests of what a definition can say."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from app.runs.model import DONE, Cohort, Direction, Member
 from sagas.definition import Call, Result, Saga, Stage, Step

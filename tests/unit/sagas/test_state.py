@@ -1,10 +1,10 @@
 """How a run moves after a stage, as tables."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from app.runs.cohorts import Waiting
 from app.runs.model import Cohort, Direction, Member, Outcome, RunState, Verdict

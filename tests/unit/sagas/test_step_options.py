@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 from saga_on_paper import NOW, cohort, member, saga, step
 
 from app.runs.cohorts import Waiting
@@ -107,7 +108,7 @@ def test_an_optional_step_is_left_out_when_another_would_end_the_order(
 
     told = state.leaving_out(OPTIONAL, cohort((0, 1)), [who], {1: outcome})
 
-    assert told[1] == (replace(outcome, verdict=Verdict.LEFT_OUT) if left_out else outcome)
+    assert told[1] == (structs.replace(outcome, verdict=Verdict.LEFT_OUT) if left_out else outcome)
 
 
 def test_who_was_refused_before_the_step_is_not_carried_on_by_it() -> None:
@@ -221,7 +222,7 @@ def test_what_is_put_off_has_touched_nothing() -> None:
 
 
 def test_who_is_put_off_because_of_a_provider_waits_in_his_lane() -> None:
-    silent = replace(EARLY, provider="p", due_in_s=0.0)
+    silent = structs.replace(EARLY, provider="p", due_in_s=0.0)
 
     departure = state.decide(saga(), cohort((0,)), member(), {0: silent})
 
