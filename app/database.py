@@ -10,14 +10,14 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app import errors
 
-STATEMENT_TIMEOUT_MS = 30_000
+PATIENCE_S = 30.0
+CONNECT_S = 5.0
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 
-HOST_SILENT_MS = 10_000
+HOST_SILENT_S = 10.0
 
 # TCP by itself would wait for a quarter of an hour: a host that vanishes says no goodbye.
 _NOTICES_ABSENCE = {
-    "tcp_user_timeout": HOST_SILENT_MS,  # of what was sent and not acknowledged
     "keepalives_idle": 4,  # s; of waiting for an answer
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -26,15 +26,16 @@ _NOTICES_ABSENCE = {
 T = TypeVar("T")
 
 
-def engine(url: str, *, pool_size: int) -> Engine:
+def engine(url: str, *, pool_size: int, patience_s: float = PATIENCE_S) -> Engine:
     """
     An engine whose sessions cannot hang for ever: a statement ends after 30 s, an idle transaction after 15 s, and
     a session after 10 s whose server's host does not answer any more.
 
     :param url: `postgresql+psycopg2://...`
+    :param patience_s: above which none of that is waited for, where half an answer is as good as none
     """
     options = (
-        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
+        f"-c statement_timeout={_ms(patience_s)} "
         f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
     )
     return sqlalchemy.create_engine(
@@ -45,12 +46,17 @@ def engine(url: str, *, pool_size: int) -> Engine:
         pool_recycle=1800,
         json_deserializer=msgspec.json.decode,
         connect_args={
-            "connect_timeout": 5,
+            "connect_timeout": round(min(patience_s, CONNECT_S)),
             "options": options,
             "application_name": "uoop",
+            "tcp_user_timeout": _ms(min(patience_s, HOST_SILENT_S)),  # of what was sent and not acknowledged
             **_NOTICES_ABSENCE,
         },
     )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 class DatabaseAway(errors.Unavailable):

@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import database, leases, waiting_work
-from infra import logs
+from app.doorbell import Bell
+from infra import logs, wiring
 from infra.supervisor import readiness
 from infra.worker import celery, settings
 
@@ -30,22 +31,21 @@ log = structlog.get_logger()
 def main() -> None:
     logs.configure(settings.log_level)
     readiness.say_ready()  # another may hold the lease: to wait for it is work, too
-    db = database.engine(settings.database_url.get_secret_value(), pool_size=2)
+    url = settings.database_url.get_secret_value()
+    db = database.engine(url, pool_size=1)
     holder = f"{socket.gethostname()}:{os.getpid()}"
     pause = threading.Event()
     while not _take(db, holder):
         pause.wait(PROLONG_EVERY_S)
     threading.Thread(target=_keep, args=(db, holder), name="lease", daemon=True).start()
-    celery.work_waits = partial(_work_waits, db)
+    sinks = [sink.name for sink in wiring.sinks(settings, db, _nobody)]
+    asking = database.engine(url, pool_size=1, patience_s=waiting_work.ANSWER_S)
+    celery.work_waits = partial(waiting_work.ask, asking, sinks=sinks)
     celery.Beat(loglevel=settings.log_level, quiet=True).run()
 
 
-def _work_waits(db: Engine) -> frozenset[str]:
-    try:
-        return database.read(db, waiting_work.waiting)
-    except (database.DatabaseAway, SQLAlchemyError) as error:
-        log.warning("database-away", error=type(error).__name__)
-        return waiting_work.JOBS
+def _nobody(_: Bell) -> None:
+    """Nothing is published from here."""
 
 
 def _take(db: Engine, holder: str) -> bool:

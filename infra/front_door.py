@@ -135,7 +135,8 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell, behind: Pr
     db = database.engine(url, pool_size=8)
     reading = Reading(db)
     shared = limiter(settings)
-    desk = Operations(db, SAGAS, bell)
+    kept = StatusCache(_quick_cache(settings))
+    desk = Operations(db, SAGAS, bell, acted_on=kept.outdate)
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
         for role in REDIS_ROLES
@@ -144,7 +145,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell, behind: Pr
         identity=identity(settings, db),
         accept=commit.submit,
         order=reading.order,
-        track=Tracking(reading.order, StatusCache(_quick_cache(settings))).find,
+        track=Tracking(reading.order, kept).find,
         events=reading.events,
         changes=Watcher(clients["redis-cache"], db),
         list_orders=reading.page,

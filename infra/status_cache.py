@@ -1,7 +1,7 @@
 """What was last told of orders, in the Redis for what is kept for moments; and the word that one has changed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
@@ -18,7 +18,7 @@ READS = Counter("uoop_status_cache_reads_total", "Orders looked for in the statu
 _HIT, _MISS, _AWAY = (READS.labels(result) for result in ("hit", "miss", "away"))
 
 # An entry is its rank, a fixed number of digits, and what is told; of one that has been outrun, the rank alone.
-_RANK_LENGTH = 25
+_VERSION_LENGTH, _RANK_LENGTH = 10, 25
 _PUT = f"""
 local held = redis.call('GETRANGE', KEYS[1], 0, {_RANK_LENGTH - 1})
 if held > ARGV[1] then return 0 end
@@ -32,6 +32,13 @@ for n, key in ipairs(KEYS) do
 end
 """
 
+_OUTDATE = f"""
+for _, key in ipairs(KEYS) do
+  local version = redis.call('GETRANGE', key, 0, {_VERSION_LENGTH - 1})
+  if version ~= '' then redis.call('SET', key, version .. ARGV[1], 'PX', {MARK_MS}) end
+end
+"""
+
 log = structlog.get_logger()
 
 
@@ -41,6 +48,7 @@ class StatusCache:
     def __init__(self, client: "redis.Redis") -> None:
         self._client = client
         self._put: Any = client.register_script(_PUT)
+        self._outdate: Any = client.register_script(_OUTDATE)
         self._away_until = 0.0
 
     def get(self, tenant_id: str, order_id: str) -> bytes | None:
@@ -62,6 +70,20 @@ class StatusCache:
             return
         try:
             self._put(keys=[_key(tenant_id, order_id)], args=[_written(rank), told, for_ms])
+        except redis.RedisError as error:
+            self._is_away(error)
+
+    def outdate(self, orders: Iterable[tuple[str, str]]) -> None:
+        """
+        What was read of these orders before now is told no more: something was done to them that makes no event.
+
+        :param orders: (tenant_id, order_id)
+        """
+        keys = [_key(*order) for order in orders]
+        if not keys or time.monotonic() < self._away_until:
+            return
+        try:
+            self._outdate(keys=keys, args=[f"{int(time.time() * 1000):015}"])
         except redis.RedisError as error:
             self._is_away(error)
 

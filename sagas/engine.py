@@ -225,6 +225,7 @@ class Engine:
                     in_time,
                     needs_hold=saga.needs_hold,
                     once=definition.compensation is None,
+                    sure=starts == 1,
                 )
         members = [
             state.remembering(m, step)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from app.database import ids
-from app.runs.model import EXPIRED, Cohort, Member, Outcome, Verdict
+from app.runs.model import CANCELLED, EXPIRED, HOLD_EXPIRED, Cohort, Member, Outcome, Verdict
 
 _CLOSE = text("""
     WITH passed AS (
@@ -20,8 +20,8 @@ _CLOSE = text("""
 """)
 # in a statement of its own, which sees what was committed while the first one waited for a row
 _WHY_NOT = text("""
-    SELECT id, CASE WHEN cancel_requested THEN 'cancelled' WHEN not_after <= now() THEN 'expired'
-        ELSE 'hold-expired' END
+    SELECT id, CASE WHEN cancel_requested THEN :cancelled WHEN not_after <= now() THEN :expired
+        ELSE :hold_expired END
     FROM runs WHERE id = ANY(CAST(:ids AS bigint[]))
 """)
 
@@ -32,18 +32,25 @@ def expired(cohort: Cohort, members: Sequence[Member], *, sure: bool) -> dict[in
 
     :param sure: nor has been in an earlier execution of the step in the same cohort
     """
-    late = Outcome(Verdict.NOT_YET if sure else Verdict.REJECTED, EXPIRED)
+    late = _stopped(EXPIRED, sure=sure)
     return {member.run_id: late for member in members if member.not_after <= cohort.seen_at}
 
 
 def close(
-    connection: Connection, cohort: Cohort, members: Sequence[Member], *, needs_hold: bool, once: bool
+    connection: Connection,
+    cohort: Cohort,
+    members: Sequence[Member],
+    *,
+    needs_hold: bool,
+    once: bool,
+    sure: bool,
 ) -> dict[int, Outcome]:
     """
     Let the members through to the pivot before the call; one statement when all may pass.
 
     :param needs_hold: whether they must have held capacity
     :param once: who has passed may pass again: what he may have done at the pivot cannot be undone
+    :param sure: as in `expired`
     :return: those that may not pass, by run id: cancelled, past their `not_after`, or without their hold
     """
     stopped = connection.execute(
@@ -53,5 +60,12 @@ def close(
     left = list(stopped.scalars())
     if not left:
         return {}
-    refused = connection.execute(_WHY_NOT, {"ids": ids(left)})
-    return {run_id: Outcome(Verdict.REJECTED, code) for run_id, code in refused}
+    refused = connection.execute(
+        _WHY_NOT,
+        {"ids": ids(left), "cancelled": CANCELLED, "expired": EXPIRED, "hold_expired": HOLD_EXPIRED},
+    )
+    return {run_id: _stopped(code, sure=sure) for run_id, code in refused}
+
+
+def _stopped(code: str, *, sure: bool) -> Outcome:
+    return Outcome(Verdict.NOT_YET if sure else Verdict.REJECTED, code)

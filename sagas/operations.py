@@ -5,7 +5,7 @@ Every act is decided on the locked run and written together with its line in the
 an order that ends by it.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -92,11 +92,21 @@ class Instruction:
     dry_run: bool = False
 
 
+ActedOn = Callable[[Iterable[tuple[str, str]]], None]
+
+
+def _nobody(_: Iterable[tuple[str, str]]) -> None:
+    """Nobody is told."""
+
+
 class Operations:
     """The desk of one process; every method opens its own short transaction."""
 
-    def __init__(self, db: Database, sagas: Registry, doorbell: Doorbell) -> None:
-        self._db, self._sagas, self._doorbell = db, sagas, doorbell
+    def __init__(
+        self, db: Database, sagas: Registry, doorbell: Doorbell, *, acted_on: ActedOn = _nobody
+    ) -> None:
+        """:param acted_on: is told whose orders something was done to, by (tenant_id, order_id)"""
+        self._db, self._sagas, self._doorbell, self._acted_on = db, sagas, doorbell, acted_on
 
     def search(self, tenant_id: str, wanted: RunFilter, after: int | None, limit: int) -> RunPage:
         """Runs, newest first, those older than the run id `after`."""
@@ -161,7 +171,7 @@ class Operations:
         if isinstance(done, errors.UoopError):
             raise done
         if not wanted.dry_run:
-            self._ring([done])
+            self._tell([done])
         return Acted(
             run_id=str(done.after.run_id),
             tracking_id=run.order_id,
@@ -216,7 +226,7 @@ class Operations:
             else:
                 _refuse(refused, told, order_id)
         if done and not instruction.dry_run:
-            self._ring(done)
+            self._tell(done)
         return ActedInBulk(
             act=instruction.act,
             dry_run=instruction.dry_run,
@@ -234,6 +244,7 @@ class Operations:
         """
         with self._db.begin() as connection:
             told = wishes.refund(connection, tenant_id, order_id, wish)
+        self._acted_on([(tenant_id, order_id)])
         self._doorbell.ring(Bell.CLAIM)
         return told
 
@@ -295,7 +306,8 @@ class Operations:
             if failures:
                 saga.on_undone(connection, failures)
 
-    def _ring(self, done: Sequence[Done]) -> None:
+    def _tell(self, done: Sequence[Done]) -> None:
+        self._acted_on([(one.before.tenant_id, one.before.order_id) for one in done])
         self._doorbell.ring(Bell.CLAIM)
         if any(one.after.state is RunState.ENDED for one in done):
             self._doorbell.ring(Bell.RELAY)

@@ -10,11 +10,11 @@ from app.runs.cohorts import Waiting
 from app.runs.model import (
     COMPENSATION,
     DONE,
-    EXPIRED,
     FINAL,
     FRONT,
     PASSED,
     RETRY,
+    STOPPED,
     Arrival,
     Cohort,
     Departure,
@@ -165,7 +165,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         return replace(waiting, unasked=unasked)
     entrance = saga.entrances[cohort.stage]
     somewhere = entrance or (provider_lane(worst.provider) if worst.provider else None)
-    if worst.verdict is Verdict.NOT_YET and worst.code != EXPIRED:
+    if worst.verdict is Verdict.NOT_YET and worst.code not in STOPPED:
         waiting = _departure(
             member,
             cohort,
@@ -178,7 +178,7 @@ def _forward(saga: Saga, cohort: Cohort, member: Member, outcomes: Mapping[int, 
         return replace(waiting, unasked=unasked)
     retry, attempts = saga.steps[step].retry, member.attempts + 1
     failing_s = _failing_s(member, cohort.seen_at)
-    refused = worst.verdict in FINAL or worst.code == EXPIRED
+    refused = worst.verdict in FINAL or worst.code in STOPPED
     if not refused and not retry.gives_up(attempts, failing_s):
         wait_s = retry.wait_s(attempts, failing_s)
         if cohort.stage <= saga.bounded_stage:  # its end is not put off by waiting
@@ -208,7 +208,8 @@ def _gave_up(
     """Undone before the pivot; parked after it, when the step raised, or may have done what cannot be undone."""
     failure = _failure(saga, step, worst)
     past_pivot = cohort.stage > saga.pivot_stage
-    perhaps_for_good = cohort.stage > saga.bounded_stage and worst.verdict is not Verdict.REJECTED
+    without_effect = worst.verdict in (Verdict.REJECTED, Verdict.NOT_YET)
+    perhaps_for_good = cohort.stage > saga.bounded_stage and not without_effect
     if past_pivot or worst.is_unforeseen or perhaps_for_good:
         if not worst.is_unforeseen:
             given_up = saga.steps[step]

@@ -49,6 +49,6 @@ class Punctual(Scheduler):  # type: ignore[misc]
 
     def _work(self, now: float) -> Set[str]:
         if now - self._asked_at > ASKED_FOR_S:
-            self._asked_at = now
             self._waiting = self.app.work_waits()
+            self._asked_at = time.monotonic()  # from the answer on: it may have come late
         return self._waiting

@@ -25,7 +25,7 @@ from app.orders.views import (
 from app.runs import follow_ups
 from app.runs import queries as runs
 from app.runs.follow_ups import Past
-from app.runs.model import EXPIRED, Direction, RunState, Verdict
+from app.runs.model import STOPPED, Direction, RunState, Verdict
 from app.runs.queries import Standing, StepRecord
 
 StepNames = Callable[[str, int], Sequence[str]]
@@ -241,14 +241,15 @@ def _steps(story: Sequence[StepRecord], names: Sequence[str]) -> list[StepView]:
 def _status(record: StepRecord) -> str:
     if record.verdict is None:
         return "running"
-    if record.code == EXPIRED:
+    if record.code in STOPPED:
         return "rejected"
     return _STATUS_OF.get((record.direction, record.verdict), "retrying")
 
 
 def _entry(record: StepRecord, name: str, attempt: int) -> TimelineEntry:
     undo = "undo-" if record.direction is Direction.BACKWARD else ""
-    verdict = record.verdict.name.lower().replace("_", "-") if record.verdict else "running"
+    told = Verdict.REJECTED if record.code in STOPPED else record.verdict
+    verdict = told.name.lower().replace("_", "-") if told else "running"
     return TimelineEntry(
         at=record.finished_at or record.started_at,
         event=f"{undo}step-{verdict}",

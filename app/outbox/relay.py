@@ -188,6 +188,16 @@ class Relay:
             return _after(connection, start, None)
 
 
+def forget(connection: Connection, sink: str) -> bool:
+    """
+    Drop the place of a sink that no relay serves any more: should it come back, it is given all that the log holds.
+
+    :return: whether there was one
+    """
+    found = connection.execute(text("DELETE FROM sinks WHERE name = :name"), {"name": sink})
+    return found.rowcount == 1
+
+
 def _after(connection: Connection, pos: int, day: date | None) -> list[Event]:
     result = connection.execute(
         text(

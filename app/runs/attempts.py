@@ -36,12 +36,14 @@ def all_of(connection: Connection, run_ids: Sequence[int]) -> dict[int, list[Att
 
 
 def intend(connection: Connection, nexts: Mapping[int, Attempt]) -> None:
-    """Keep by run who is asked or recalled next."""
+    """Keep by run who is asked or recalled next; in the place of one who was not asked after all, if there is one."""
     connection.execute(
         text(
             "INSERT INTO dispatch_attempts (run_id, nth, partner, recall) SELECT run_id, nth, partner, recall "
             "FROM json_to_recordset(CAST(:rows AS json)) "
-            "AS a(run_id bigint, nth smallint, partner text, recall boolean)"
+            "AS a(run_id bigint, nth smallint, partner text, recall boolean) "
+            "ON CONFLICT (run_id, nth) DO UPDATE SET partner = excluded.partner, recall = excluded.recall, "
+            "at = excluded.at"
         ),
         {
             "rows": rows(

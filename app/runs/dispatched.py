@@ -2,7 +2,8 @@
 What an order has standing elsewhere, by our books: who has its delivery, and the run whose keys all else bears.
 
 A step that dispatches tells `partner` in its outcome's detail; one that takes a dispatch back tells `recalled`. Who
-was asked and did not answer is told as `perhaps`: until he refuses or is recalled, he counts as having it.
+was asked and did not answer is told as `perhaps`: until he refuses or is recalled, he counts as having it. That all
+have is told by the code of `NOBODY_LEFT`; an attempt that failed before anybody was asked says nothing of him.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+NOBODY_LEFT = "no-available-partner"
 STEP = "dispatch-to-partner"  # in the key of every dispatch, whichever saga's step has made it
 
 
@@ -62,12 +64,12 @@ def standing(connection: Connection, order_ids: Sequence[str]) -> dict[str, Disp
                     x.verdict = 'd' AND (x.detail ->> 'partner' IS NOT NULL OR x.detail ->> 'recalled' IS NOT NULL)
                     OR x.verdict = 'i' AND x.detail ->> 'perhaps' IS NOT NULL AND NOT EXISTS (
                         SELECT FROM outcomes y WHERE (y.run_id, y.step) = (x.run_id, x.step)
-                        AND y.cohort_id > x.cohort_id AND y.verdict IN ('r', 'n')))
+                        AND y.cohort_id > x.cohort_id AND y.verdict IN ('r', 'n') AND y.code = :nobody_left))
                 ORDER BY x.run_id DESC, x.cohort_id DESC, x.step DESC LIMIT 1
             ) latest
             WHERE o.id = ANY(:ids) AND latest.partner IS NOT NULL
         """),
-        {"ids": list(order_ids)},
+        {"ids": list(order_ids), "nobody_left": NOBODY_LEFT},
     )
     return {row.order_id: Dispatched(**row._mapping) for row in result}
 

@@ -37,7 +37,7 @@ class Verdict(StrEnum):
     REJECTED = "r"  # refused for good: never retried
     UNAVAILABLE = "n"  # surely without effect: tried again later
     IN_DOUBT = "i"  # perhaps with effect: asked again by the same key
-    NOT_YET = "l"  # nothing is wrong and nobody was called: it is early, or an operator holds it back
+    NOT_YET = "l"  # nobody was called: it is early, an operator holds it back, or it may not go on (STOPPED)
     POISONED = "p"  # makes the step raise, where others pass: needs a person
     LEFT_OUT = "o"  # did not come about, and the run goes on without: the step is optional
 
@@ -112,7 +112,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 RAISED = "raised-"
-EXPIRED = "expired"
+EXPIRED, CANCELLED, HOLD_EXPIRED = "expired", "cancelled", "hold-expired"
+# those who may not go on to a step: told as NOT_YET where surely nobody was called for them there
+STOPPED = (EXPIRED, CANCELLED, HOLD_EXPIRED)
 
 DONE = Outcome(Verdict.DONE)
 UNDONE = Outcome(Verdict.UNDONE)

@@ -7,6 +7,15 @@ from sqlalchemy import Connection, text
 
 from app.runs.model import Direction, RunState, Verdict
 
+# all executions in which the run :id took part, oldest first
+OF_EXECUTIONS = """
+    FROM runs r CROSS JOIN LATERAL unnest(r.trail) AS t(cohort_id)
+    JOIN cohorts c ON c.id = t.cohort_id JOIN executions e ON e.cohort_id = c.id
+    LEFT JOIN outcomes o ON o.run_id = r.id AND o.cohort_id = c.id AND o.step = e.step
+    WHERE r.id = :id AND (o.run_id IS NOT NULL OR (e.finished_at IS NULL AND r.cohort_id = c.id))
+    ORDER BY e.started_at, e.step
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -54,14 +63,10 @@ def standing(connection: Connection, run_id: int) -> Standing | None:
 def story(connection: Connection, run_id: int) -> list[StepRecord]:
     """All executions, oldest first."""
     result = connection.execute(
-        text("""
-            SELECT e.step, c.direction, c.id, c.size, e.started_at, e.finished_at, o.verdict, o.code
-            FROM runs r CROSS JOIN LATERAL unnest(r.trail) AS t(cohort_id)
-            JOIN cohorts c ON c.id = t.cohort_id JOIN executions e ON e.cohort_id = c.id
-            LEFT JOIN outcomes o ON o.run_id = r.id AND o.cohort_id = c.id AND o.step = e.step
-            WHERE r.id = :id AND (o.run_id IS NOT NULL OR (e.finished_at IS NULL AND r.cohort_id = c.id))
-            ORDER BY e.started_at, e.step
-        """),
+        text(
+            "SELECT e.step, c.direction, c.id, c.size, e.started_at, e.finished_at, o.verdict, o.code "
+            + OF_EXECUTIONS
+        ),
         {"id": run_id},
     )
     return [

@@ -17,6 +17,7 @@ from app.runs import acts
 from app.runs.allowed import Subject
 from app.runs.follow_ups import PRESENT_RUN
 from app.runs.model import Direction, RunState, Verdict
+from app.runs.queries import OF_EXECUTIONS
 from app.runs.tracing import Journey
 from app.runs.views import (
     Attempt,
@@ -166,15 +167,10 @@ def one(connection: Connection, run_id: int, *, step_of: StepOf) -> tuple[Subjec
 def attempts(connection: Connection, run_id: int, names: Sequence[str]) -> list[Attempt]:
     """All executions in which the run took part, oldest first."""
     result = connection.execute(
-        text("""
-            SELECT e.step, c.direction, c.id, c.size, e.epoch, e.starts, e.started_at, e.finished_at,
-                o.verdict, o.code, o.provider, o.detail
-            FROM runs r CROSS JOIN LATERAL unnest(r.trail) AS t(cohort_id)
-            JOIN cohorts c ON c.id = t.cohort_id JOIN executions e ON e.cohort_id = c.id
-            LEFT JOIN outcomes o ON o.run_id = r.id AND o.cohort_id = c.id AND o.step = e.step
-            WHERE r.id = :id AND (o.run_id IS NOT NULL OR (e.finished_at IS NULL AND r.cohort_id = c.id))
-            ORDER BY e.started_at, e.step
-        """),
+        text(
+            "SELECT e.step, c.direction, c.id, c.size, e.epoch, e.starts, e.started_at, e.finished_at, "
+            "o.verdict, o.code, o.provider, o.detail " + OF_EXECUTIONS
+        ),
         {"id": run_id},
     )
     return [

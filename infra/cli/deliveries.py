@@ -1,22 +1,14 @@
 """deliveries: what was reported of orders under way, and what operators do about it, by the REST API."""
 
 import getpass
-import json
-import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
 
 from app.deliveries.queries import Standing
-from infra import running
 from infra.cli import run_tables
-from infra.cli.orders import UNBOUNDED_WIDTH
-from infra.client.rest import Client
-from infra.settings import Settings
-
-WAIT_AT_MOST_S = 20.0
+from infra.cli.runs import desk_client, show_told
 
 
 class Mark(StrEnum):
@@ -51,14 +43,14 @@ def list_reports(
 ) -> None:
     """List what was reported, newest first."""
     given: dict[str, object | None] = {"fate": fate and fate.value, "tracking_id": order, "limit": limit}
-    told = _client().reports({name: value for name, value in given.items() if value is not None})
-    _print(told, run_tables.reports(told["reports"]), as_json=as_json)
+    told = desk_client().reports({name: value for name, value in given.items() if value is not None})
+    show_told(told, run_tables.reports(told["reports"]), as_json=as_json)
 
 
 def parked(as_json: _Json = False) -> None:
     """Show the reports that wait for a person, by reason and reporter."""
-    told = _client().parked_reports()
-    _print(told, run_tables.parked_reports(told["groups"]), as_json=as_json)
+    told = desk_client().parked_reports()
+    show_told(told, run_tables.parked_reports(told["groups"]), as_json=as_json)
 
 
 def apply(reports: _Ids, reason: _Reason, as_json: _Json = False) -> None:
@@ -78,8 +70,8 @@ def mark(
     as_json: _Json = False,
 ) -> None:
     """Move an order forward by hand."""
-    told = _client().mark_order(order, {"status": status.value, **_why(reason)})
-    _print(told, f"{told['tracking_id']}: {told['before']} -> {told['status']}", as_json=as_json)
+    told = desk_client().mark_order(order, {"status": status.value, **_why(reason)})
+    show_told(told, f"{told['tracking_id']}: {told['before']} -> {told['status']}", as_json=as_json)
 
 
 def refuse(
@@ -89,25 +81,16 @@ def refuse(
     as_json: _Json = False,
 ) -> None:
     """Take an order from a courier who will not bring it; another one gets it, or a partner."""
-    told = _client().refuse_order(order, {"courier": courier, **_why(reason)})
-    _print(told, f"{told['tracking_id']} waits for another courier than {told['courier']}", as_json=as_json)
+    told = desk_client().refuse_order(order, {"courier": courier, **_why(reason)})
+    show_told(
+        told, f"{told['tracking_id']} waits for another courier than {told['courier']}", as_json=as_json
+    )
 
 
 def _settle(act: str, reports: list[str], reason: str, *, as_json: bool) -> None:
-    told = _client().settle_reports({"act": act, "report_ids": reports, **_why(reason)})
-    _print(told, f"{act}: {told['reports']} of {len(reports)} were parked", as_json=as_json)
+    told = desk_client().settle_reports({"act": act, "report_ids": reports, **_why(reason)})
+    show_told(told, f"{act}: {told['reports']} of {len(reports)} were parked", as_json=as_json)
 
 
 def _why(reason: str) -> dict[str, object]:
     return {"reason": reason, "operator": getpass.getuser()}
-
-
-def _client() -> Client:
-    return Client.of(running.connected(Settings.load()), patience_s=WAIT_AT_MOST_S)
-
-
-def _print(told: object, shown: RenderableType, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(told))
-    else:
-        Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH).print(shown, markup=False)

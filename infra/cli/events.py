@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from app import database, errors
 from app.doorbell import Bell
-from app.outbox import dead_letters, queries
+from app.outbox import dead_letters, queries, relay
 from app.outbox.dead_letters import DeadLetter
 from app.outbox.model import Event, envelope
 from app.outbox.port import EventRefused, Sink
@@ -45,10 +45,19 @@ class NoSuchSink(errors.NotFound):
         return "there is no sink {sink}: there is {known}".format_map(self.data)
 
 
+class SinkInUse(errors.Conflict):
+    """The settings name this sink."""
+
+    code = "sink-in-use"
+
+    def __str__(self) -> str:
+        return "{sink} is in the settings: take it out of them on every host first".format_map(self.data)
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(no_args_is_help=True, help="See how events are delivered, and have them heard again.")
-    for command in (slo, tail, dead, redrive, replay):
+    for command in (slo, tail, dead, redrive, replay, forget):
         group.command()(command)
     app.add_typer(group, name="events")
 
@@ -59,11 +68,11 @@ def slo(
 ) -> None:
     """Show how promptly each sink gets its events, what it lags behind by, and what was put aside."""
     window = timedelta(minutes=minutes)
-    found = database.read(_database(), lambda c: queries.standings(c, window=window))
+    found, in_use = database.read(_database(), lambda c: queries.standings(c, window=window)), _sinks()
     if as_json:
-        print(json.dumps([asdict(standing) for standing in found]))
+        print(json.dumps([asdict(one) | {"in_settings": one.sink in in_use} for one in found]))
     else:
-        _console().print(_standings(found))
+        _console().print(_standings(found, in_use))
 
 
 def tail(
@@ -148,6 +157,15 @@ def replay(
     print(f"\r{published:,} published again to {sink}", file=sys.stderr)
 
 
+def forget(sink: _Sink) -> None:
+    """Drop the place of a sink that the settings do not name any more; until then it is kept, and its lag told."""
+    if sink in (in_use := _sinks()):
+        raise SinkInUse(sink=sink)
+    with _database().begin() as connection:
+        if not relay.forget(connection, sink):
+            raise NoSuchSink(sink=sink, known=", ".join(in_use))
+
+
 class NothingSelected(errors.Rejected):
     """Nothing says which events are meant."""
 
@@ -164,11 +182,16 @@ def _batches(db: Engine, wanted: Selection, after: int = 0) -> Iterator[Sequence
 
 
 def _sink(name: str) -> Sink:
-    settings = running.connected(Settings.load())
-    sinks = {sink.name: sink for sink in wiring.sinks(settings, _database(), _beat_calls)}
+    sinks = _sinks()
     if name not in sinks:
         raise NoSuchSink(sink=name, known=", ".join(sinks))
     return sinks[name]
+
+
+def _sinks() -> dict[str, Sink]:
+    """Those in the settings, by name."""
+    settings = running.connected(Settings.load())
+    return {sink.name: sink for sink in wiring.sinks(settings, _database(), _beat_calls)}
 
 
 def _beat_calls(_: Bell) -> None:
@@ -188,11 +211,11 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH)
 
 
-def _standings(found: Sequence[SinkStanding]) -> Table:
+def _standings(found: Sequence[SinkStanding], in_use: Container[str]) -> Table:
     table = Table("sink", "delivered", "within 5 s", "p50", "p99", "lag", "oldest", "dead", box=None)
     for one in found:
         table.add_row(
-            one.sink,
+            one.sink if one.sink in in_use else f"{one.sink} (not in the settings)",
             f"{one.delivered:,}",
             "" if one.share_within_5s is None else f"{one.share_within_5s:.2%}",
             "" if one.p50_s is None else f"{one.p50_s:.3f} s",

@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from app.providers import port
@@ -26,7 +27,7 @@ from app.routing.breaker import PROBE_ORDERS, BreakerState
 from app.routing.pickup import PICKUP
 from app.runs import attempts, cohorts, dispatched, executions
 from app.runs.attempts import Attempt
-from app.runs.model import UNDONE, Member, Outcome, Verdict, is_provider_lane, provider_lane
+from app.runs.model import UNDONE, Member, Outcome, Outcomes, Verdict, is_provider_lane, provider_lane
 from sagas import pausing
 from sagas.definition import Call, Result
 from sagas.ports import Ports
@@ -35,7 +36,7 @@ from sagas.steps import asking, partner_places, plan_fulfilment
 NAME = dispatched.STEP
 READS = ("customer_id", "restaurant_id", "delivery_location")
 USES = (plan_fulfilment.NAME,)
-NOBODY_LEFT = "no-available-partner"
+NOBODY_LEFT = dispatched.NOBODY_LEFT
 LOOK_AGAIN_S = 2.0
 
 
@@ -48,6 +49,7 @@ class _Asked:
     :param nth: how many times another was asked before him
     :param before: who may have been asked in earlier executions
     :param unreached: one of those before him could not be reached, so that it is worth coming again
+    :param full: he was not asked after all, since he has no room
     :param recalling: he is not asked, but taken out of it before the next one is asked
     :param probing: he is asked to see whether he is well again
     """
@@ -57,6 +59,7 @@ class _Asked:
     nth: int
     before: frozenset[str] = frozenset()
     unreached: bool = False
+    full: bool = False
     recalling: bool = False
     probing: bool = False
 
@@ -72,6 +75,11 @@ class _Asked:
     @property
     def key(self) -> str:
         return asking.key(self.member, NAME, self.partner)
+
+    def followed_by(self, partners: tuple[str, ...]) -> "_Asked":
+        """Whose turn it is next; in the place of one who surely was not asked, of whom nothing need be kept."""
+        nth = self.nth if self.full and self.sure else self.nth + 1
+        return replace(self, partners=partners, nth=nth, full=False, recalling=False, probing=False)
 
 
 def dispatch(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
@@ -121,9 +129,21 @@ def _with_places(
     """Those who have a place with their partner, or need none; where he is full it is as if he had refused."""
     turns = [partner_places.Turn(asked.member, asked.partner, asked.sure) for asked in turn]
     full, later = partner_places.take(ports, call, turns)
-    going_on += [asked for asked in turn if asked.member.run_id in full]
+    going_on += [replace(asked, full=True) for asked in turn if asked.member.run_id in full]
     outcomes |= later
+    if later:
+        outcomes |= _too_early(ports, turn, later)
     return [a for a in turn if a.member.run_id not in full and a.member.run_id not in later]
+
+
+def _too_early(ports: Ports, turn: Sequence[_Asked], later: Outcomes) -> dict[int, Outcome]:
+    """Those for whom nobody was asked yet look again soon, while they have time: they need no recall from anybody."""
+    unasked = [a.member for a in turn if a.member.run_id in later and a.sure and a.nth == 0]
+    return {
+        run_id: structs.replace(later[run_id], verdict=Verdict.NOT_YET, due_in_s=min(LOOK_AGAIN_S, left_s))
+        for run_id, left_s in asking.time_left_s(ports, unasked).items()
+        if left_s > 0
+    }
 
 
 def recall(ports: Ports, call: Call, members: Sequence[Member]) -> Result:
@@ -152,12 +172,12 @@ def _silent(connection: Connection, ports: Ports, call: Call) -> set[str]:
 def _first(member: Member, later: Sequence[Attempt], call: Call) -> _Asked:
     """The partner who was asked last, or the planned one; after him all others, also those before him."""
     ranking = _planned(member)
-    start = ranking.index(later[-1].partner) if later else 0
-    fresh = call.sure and not member.attempts and not later
+    start, nth = (ranking.index(later[-1].partner), later[-1].nth) if later else (0, 0)
+    fresh = call.sure and not member.attempts and not nth
     return _Asked(
         member,
         ranking[start:] + ranking[:start],
-        later[-1].nth if later else 0,
+        nth,
         before=frozenset() if fresh else _asked_so_far(member, later),
         recalling=bool(later and later[-1].recall),
     )
@@ -305,11 +325,11 @@ def _next_partners(
         if told.verdict is not Verdict.UNDONE:
             outcomes[asked.member.run_id] = _in_doubt(asked)
         elif others := _in_turn(asked.partners[1:], passed_over):
-            turn.append(replace(asked, partners=others, nth=asked.nth + 1, recalling=False, probing=False))
+            turn.append(asked.followed_by(others))
         elif probed := next((name for name in asked.partners[1:] if probes.get(name)), None):
             probes[probed] -= 1
             left = (probed, *(name for name in asked.partners[1:] if name != probed))
-            turn.append(replace(asked, partners=left, nth=asked.nth + 1, recalling=False, probing=True))
+            turn.append(replace(asked.followed_by(left), probing=True))
         elif call.paused.intersection(_planned(asked.member)):
             outcomes[asked.member.run_id] = pausing.outcome(_lane_of_all_paused(asked, call), sure=False)
         elif asked.unreached or passed_over.intersection(asked.partners[1:]):

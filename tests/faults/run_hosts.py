@@ -38,7 +38,7 @@ RATE, CUT_ORDERS = 30.0, 2_400
 SLOW_STEP, SLOW = FULFILL_ORDER.numbers["place-with-restaurant"], {"behavior": "slow", "seconds": 1.0}
 TAKEN_OVER_WITHIN_S, BACK_WITHIN_S = 120.0, 180.0
 WARM_UP_S = 5.0
-HEARD_WITHIN_S = 2 * database.HOST_SILENT_MS / 1e3
+HEARD_WITHIN_S = 2 * database.HOST_SILENT_S
 
 _OPEN = "SELECT id FROM cohorts WHERE ended_at IS NULL"
 _HELD = """

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from fake_providers import Mood
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from together import at_once
@@ -170,9 +171,9 @@ def test_an_executor_that_dies_is_succeeded_when_its_lease_is_over(world: World,
 def test_an_executor_that_dies_while_undoing_is_succeeded(world: World, step: str) -> None:
     world.accept()
     claimed = world.claim_one()
-    world.walk(claimed, until="dispatch-to-partner")
-    world.sql("UPDATE runs SET cancel_requested = true")
-    world.walk(claimed, leg=STAGES["dispatch-to-partner"])
+    for partner in world.partners.values():
+        partner.behave(Mood.REFUSE)
+    world.walk(claimed)
     undoing = world.claim_one()
     stage = FULFILL_ORDER.backward.index((STEPS[step],))
     world.walk(undoing, until=step)
@@ -185,7 +186,7 @@ def test_an_executor_that_dies_while_undoing_is_succeeded(world: World, step: st
     world.engine.sweep()
     world.walk(*resent(world))
 
-    assert set(world.statuses().values()) == {"CANCELLED"}
+    assert set(world.statuses().values()) == {"FAILED"}
     assert world.standing() == []
     assert world.held_places() == 0
 
@@ -308,6 +309,36 @@ def test_a_join_that_was_never_sent_is_missed_within_seconds(world: World) -> No
     assert (branches, early, found, again) == ([0, 0], 0, 1, 0)
     assert world.statuses() == {order: "CONFIRMED"}
     assert len(world.book.effects) == 4
+
+
+@pytest.fixture
+def before_a_join(world: World) -> Claimed:
+    """A cohort whose branches are finished, and that nobody moves."""
+    world.accept()
+    claimed = world.claim_one()
+    world.walk(claimed, until=PARALLEL[0])
+    for step in PARALLEL:
+        run(world, claimed, step)
+    return claimed
+
+
+def test_a_join_that_is_not_heard_of_again_is_awaited_twice_as_long(
+    world: World, before_a_join: Claimed
+) -> None:
+    swept = []
+    for seconds in (4, 4, 3, 7, 6):
+        longer_ago(world, seconds)
+        swept.append(world.engine.sweep())
+
+    assert swept == [1, 0, 1, 0, 1]
+
+
+def test_a_join_of_countless_epochs_is_missed_all_the_same(world: World, before_a_join: Claimed) -> None:
+    world.sql("UPDATE cohorts SET epoch = 2000000000")
+
+    longer_ago(world, 31)
+
+    assert world.engine.sweep() == 1
 
 
 def longer_ago(world: World, seconds: float) -> None:

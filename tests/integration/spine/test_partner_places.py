@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fake_providers import Mood
+from test_pauses import pause
 from world import RANKING, STAGES, STEPS, World
 
 from app.capacity import service
@@ -15,6 +16,7 @@ from app.capacity.limits import Wanted
 from app.capacity.model import Slot, SlotKind
 from app.routing import decisions
 from app.routing.choice import PassedOver
+from app.runs.pauses import Kind
 from sagas.cancel_confirmed_order import CANCEL_CONFIRMED_ORDER
 from sagas.delivery_desk import DeliveryDesk
 
@@ -173,6 +175,68 @@ def test_while_the_ledger_is_lost_nobody_with_a_limit_is_asked(world: World) -> 
     assert asked == []
     assert brought_by(world) == {FIRST: 1}
     assert places(world) == {FIRST: 1}
+
+
+def test_whose_place_nobody_could_tell_in_his_time_is_taken_back_from_nobody(world: World) -> None:
+    limit(world, FIRST, 1)
+    world.accept()
+    claimed = world.claim_one()
+    world.walk(claimed, until=DISPATCH)
+    world.redis.flushdb()
+    world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+
+    service.rebuild(world.db, world.ledger)
+    world.sql("UPDATE runs SET not_after = now() - interval '1 s'")
+    world.settle()
+
+    assert list(world.statuses().values()) == ["FAILED"]
+    assert [partner.calls for partner in world.partners.values()] == [[], [], []]
+    assert places(world) == {}
+
+
+@pytest.mark.parametrize("held_back", [[], [FIRST]])
+def test_a_place_that_nobody_could_tell_is_not_taken_beyond_the_limit_later(
+    world: World, held_back: list[str]
+) -> None:
+    for partner in held_back:
+        pause(world, Kind.PARTNER, partner)
+    asked, instead = [partner for partner in RANKING if partner not in held_back][:2]
+    limit(world, asked, 1)
+    world.accept()
+    claimed = world.claim_one()
+    world.walk(claimed, until=DISPATCH)
+    world.redis.flushdb()
+    world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+    service.rebuild(world.db, world.ledger)
+
+    limit(world, asked, 0)
+    world.settle()
+
+    assert brought_by(world) == {instead: 1}
+    assert world.partners[asked].calls == []
+
+
+def test_who_was_full_is_not_recalled_from(world: World) -> None:
+    limit(world, FIRST, 1)
+    limit(world, SECOND, 1)
+    settled(world, 2)
+    # planned while there was room, and full when it is his turn
+    limit(world, FIRST, 2)
+    limit(world, SECOND, 2)
+    world.accept()
+    claimed = world.claim_one()
+    world.walk(claimed, until=DISPATCH)
+    for partner in (FIRST, SECOND):
+        limit(world, partner, 1)
+        world.partners[partner].calls.clear()
+    world.partners[THIRD].behave(Mood.REFUSE)
+
+    world.walk(claimed, leg=STAGES[DISPATCH])
+    world.settle()
+
+    assert sorted(world.statuses().values()) == ["CONFIRMED", "CONFIRMED", "FAILED"]
+    assert [len(world.partners[partner].calls) for partner in (FIRST, SECOND)] == [0, 0]
+    assert places(world) == {FIRST: 1, SECOND: 1}
 
 
 def test_a_place_in_a_ledger_that_was_rebuilt_meanwhile_is_taken_again(

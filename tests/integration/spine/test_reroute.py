@@ -2,16 +2,19 @@
 
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 import pytest
 import redis
 from fake_providers import Mood
 from sqlalchemy import Engine as Database
+from sqlalchemy.exc import OperationalError
 from world import RANKING, World
 
 from app.deliveries import service
 from app.deliveries.model import Fate, Report, Reporter
 from app.orders.model import OrderNotFound, Status
+from app.runs import attempts
 from app.runs.allowed import Act
 from app.runs.follow_ups import RunUnderWay
 from sagas import deliveries
@@ -569,6 +572,32 @@ def test_who_was_recalled_after_all_does_not_have_an_abandoned_order(world: Worl
 
     assert delivery(world) == ("CONFIRMED", None, False)
     assert standing(world) == []
+
+
+def test_a_database_that_is_away_clears_nobody_who_may_have_an_abandoned_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = confirmed(world)
+    world.partners[SECOND].behave(Mood.LOSE_ANSWER)
+    all_of = attempts.all_of
+
+    def away(*asked: Any) -> dict[int, list[attempts.Attempt]]:
+        if key(order, SECOND, 1) in standing(world):
+            raise OperationalError("SELECT", {}, Exception("the server went away"))
+        return all_of(*asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attempts, "all_of", away)
+        tell(world, order, "GIVEN_BACK")
+        world.settle()
+        operate(world, Act.TERMINATE)
+    left_with = delivery(world)
+    desk(world).reroute("default", order, who="fatima", why="he does not answer")
+    world.settle()
+
+    assert left_with == ("CONFIRMED", SECOND, False)
+    assert standing(world) == [key(order, THIRD, 2)]
+    assert world.book.most_dispatches() == 1
 
 
 def operate(world: World, act: Act) -> None:

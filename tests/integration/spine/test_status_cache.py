@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 import redis
 from prometheus_client import REGISTRY
@@ -15,9 +16,12 @@ from app.outbox import queries as events
 from app.outbox import sequencer
 from app.outbox.model import Event
 from app.outbox.queries import Selection
+from app.runs.allowed import Act
 from infra.changes import Watcher
 from infra.status_cache import CHANNEL, Announcer, StatusCache
 from infra.wiring import redis_client
+from sagas.all import SAGAS
+from sagas.operations import Instruction, Operations
 from web.tracking import Tracking
 
 WITHIN_S = 10.0
@@ -96,6 +100,41 @@ def test_what_was_read_before_a_change_is_not_kept_after_it(
     cache.put("default", order, b"confirmed before", rank=(2, 2), for_ms=60_000)
 
     assert (after_the_announcement, cache.get("default", order)) == (None, b"confirmed")
+
+
+def test_what_is_done_to_an_order_at_rest_is_told_at_once(
+    world: World, client: "redis.Redis[bytes]", read: Counting
+) -> None:
+    (order,) = world.accept()
+    world.sql("UPDATE runs SET state = 'p'")
+    cache = StatusCache(client)
+    tracking = Tracking(read, cache)
+    stages = [stage(tracking, order)]
+
+    desk = Operations(world.db, SAGAS, world.doorbell, acted_on=cache.outdate)
+    desk.act("default", order, Instruction(act=Act.RETRY, who="ali", why="because"))
+    stages.append(stage(tracking, order))
+
+    assert stages == [None, "validate-order"]
+
+
+def test_what_was_read_before_something_was_done_is_not_kept_after_it(client: "redis.Redis[bytes]") -> None:
+    cache = StatusCache(client)
+    cache.put("default", "o", b"at rest", rank=(3, 5), for_ms=60_000)
+
+    cache.outdate([("default", "o")])
+    cache.put("default", "o", b"at rest", rank=(3, 6), for_ms=60_000)
+    before = cache.get("default", "o")
+    cache.put("default", "o", b"on its way", rank=(3, 10**14), for_ms=60_000)
+
+    assert (before, cache.get("default", "o")) == (None, b"on its way")
+
+
+def stage(tracking: Tracking, order: str) -> str | None:
+    found = tracking.find("default", order)
+    assert found
+    told: str | None = msgspec.json.decode(found.body)["stage"]
+    return told
 
 
 def test_an_announcement_that_comes_late_leaves_what_is_newer(client: "redis.Redis[bytes]") -> None:

@@ -65,6 +65,24 @@ def test_a_job_for_which_nothing_waits_is_called_now_and_then(
     assert sent.count(CLAIM) == 3
 
 
+def test_an_answer_that_comes_late_serves_all_jobs_that_are_due(
+    clock: SimpleNamespace, sent: list[str]
+) -> None:
+    beat, asked = scheduler(), []
+
+    def late() -> frozenset[str]:
+        asked.append(clock.s)
+        clock.s += 2
+        return JOBS
+
+    beat.app.work_waits = late
+    call(beat, *JOBS)
+    call(beat, *JOBS)
+
+    assert len(sent) == 2 * len(JOBS)
+    assert len(asked) == 1
+
+
 def test_other_jobs_are_called_whenever_they_are_due(clock: SimpleNamespace, sent: list[str]) -> None:
     beat = scheduler()
     call(beat, "reconcile", "reconcile")
