@@ -82,6 +82,12 @@ KINDS: Mapping[str, Kind] = {
             "The link leads to the order that has it.",
         ),
         Kind(
+            "request-in-flight",
+            409,
+            "A request with this key or external_order_id is still being processed",
+            "Send the same order again, with the same key, a second later.",
+        ),
+        Kind(
             "precondition-failed",
             412,
             "The order is not as you have it",

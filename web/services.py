@@ -266,7 +266,7 @@ class Services:
 
     identity                       tells whose a token is
     accept(new)                    a future that ends after the commit, with Accepted or with KeyReused,
-                                   ExternalIdTaken, Unavailable
+                                   ExternalIdTaken, InFlight, Unavailable
     order(tenant_id, order_id)     as Postgres has it, None when the tenant has no such order
     track(tenant_id, order_id, at_least)  the same as it is told, as `web.tracking.Tracking.find` says
     events(tenant_id, order_id, after)  the order's events behind that sequence, none for another tenant's order

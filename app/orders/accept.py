@@ -1,9 +1,9 @@
 """
 Acceptance: idempotency key, order, run and event of many submissions in one transaction.
 
-Keys and external ids are locked by name, in one order for everybody, before they are read: whoever comes second
-reads what the first has committed. That holds across the partitions of the keys' table as well, where no
-unique index could.
+Keys and external ids are locked by name before they are read, and nobody waits: whoever comes second while the first
+is under way is told so, and later reads what it has committed. That holds across the partitions of the keys' table as
+well, where no unique index could.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,16 +15,20 @@ import uuid_utils
 from sqlalchemy import Connection, text
 
 from app.database import rows
-from app.orders.model import LEAD, Accepted, ExternalIdTaken, KeyReused, NewOrder
+from app.orders.model import LEAD, Accepted, ExternalIdTaken, InFlight, KeyReused, NewOrder
 from app.runs.model import FRONT
 
-Answer = Accepted | KeyReused | ExternalIdTaken
+Answer = Accepted | KeyReused | ExternalIdTaken | InFlight
 
-# Two statements in one round trip; the second sees what was committed while the first waited.
+# Two statements in one round trip: the second must see all that was committed before the first got its locks. What
+# the first could not lock it leaves in a setting, since only the last result is heard. An external id is tried
+# only by who has its key, so that of two who want the same names one gets them all.
 _LOCK_AND_READ = text("""
-    SELECT pg_advisory_xact_lock(hash) FROM (
-        SELECT DISTINCT hashtextextended(name, 0) AS hash FROM unnest(CAST(:names AS text[])) AS n(name) ORDER BY 1
-    ) locks;
+    SELECT set_config('uoop.in_flight',
+        concat_ws(',', nullif(current_setting('uoop.in_flight', true), ''), n - 1), true)
+    FROM unnest(CAST(:keys AS text[]), CAST(:external_ids AS text[])) WITH ORDINALITY AS a(key, external_id, n)
+    WHERE CASE WHEN pg_try_advisory_xact_lock(hashtextextended(key, 0))
+        THEN NOT pg_try_advisory_xact_lock(hashtextextended(external_id, 0)) ELSE true END;
     WITH asked AS (
         SELECT * FROM json_to_recordset(CAST(:asked AS json))
             AS a(n integer, tenant_id text, key text, external_id text)
@@ -34,6 +38,9 @@ _LOCK_AND_READ = text("""
     UNION ALL
     SELECT 'external', a.n, e.order_id, NULL, NULL
     FROM asked a JOIN external_order_ids e ON (e.tenant_id, e.external_order_id) = (a.tenant_id, a.external_id)
+    UNION ALL
+    SELECT 'in flight', CAST(n AS integer), NULL, NULL, NULL
+    FROM string_to_table(current_setting('uoop.in_flight', true), ',') AS f(n)
 """)
 
 _INSERT = text("""
@@ -90,9 +97,10 @@ def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) 
     """
     Accept a batch; one answer per submission, in order. Nothing holds before the transaction is committed.
 
-    Equal keys inside the batch collapse first: one is accepted, the others are its replays.
+    Equal keys inside the batch collapse first: one is accepted, the others are its replays. A key that is committed
+    is replayed, whoever has its lock.
     """
-    known_keys, known_external = _lock_and_read(connection, batch)
+    known_keys, known_external, in_flight = _lock_and_read(connection, batch)
     answers: list[Answer | None] = [None] * len(batch)
     winners: dict[tuple[str, str], int] = {}
     external: dict[tuple[str, str], int] = {}
@@ -104,6 +112,8 @@ def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) 
             answers[n] = _replay(new, *known_keys[n])
         elif key in winners:
             continue
+        elif n in in_flight:
+            answers[n] = InFlight()
         elif n in known_external:
             answers[n] = ExternalIdTaken(order_id=known_external[n])
         elif new.order.external_order_id and external_key in external:
@@ -127,26 +137,31 @@ def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) 
 
 def _lock_and_read(
     connection: Connection, batch: Sequence[NewOrder]
-) -> tuple[dict[int, tuple[str, str, datetime]], dict[int, str]]:
-    names: list[str] = []
+) -> tuple[dict[int, tuple[str, str, datetime]], dict[int, str], set[int]]:
+    key_names: list[str] = []
+    external_names: list[str | None] = []
     asked: list[dict[str, Any]] = []
     for n, new in enumerate(batch):
         external_id = new.order.external_order_id
-        names.append(f"key {new.tenant_id} {new.idempotency_key}")
-        if external_id:
-            names.append(f"external {new.tenant_id} {external_id}")
+        key_names.append(f"key {new.tenant_id} {new.idempotency_key}")
+        external_names.append(f"external {new.tenant_id} {external_id}" if external_id else None)
         asked.append(
             {"n": n, "tenant_id": new.tenant_id, "key": new.idempotency_key, "external_id": external_id}
         )
-    result = connection.execute(_LOCK_AND_READ, {"names": names, "asked": rows(asked)})
+    result = connection.execute(
+        _LOCK_AND_READ, {"keys": key_names, "external_ids": external_names, "asked": rows(asked)}
+    )
     keys: dict[int, tuple[str, str, datetime]] = {}
     external: dict[int, str] = {}
+    in_flight: set[int] = set()
     for kind, n, order_id, fingerprint, created_at in result:
         if kind == "key":
             keys[n] = order_id, fingerprint, created_at
-        else:
+        elif kind == "external":
             external[n] = order_id
-    return keys, external
+        else:
+            in_flight.add(n)
+    return keys, external, in_flight
 
 
 def _insert(connection: Connection, new: Sequence[tuple[str, NewOrder]], start: StartWith) -> datetime:

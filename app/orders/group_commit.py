@@ -61,8 +61,8 @@ class GroupCommit:
         """
         Accept one order with whoever else is waiting.
 
-        The future holds the acceptance once it is committed, or raises KeyReused, ExternalIdTaken or
-        CannotAccept.
+        The future holds the acceptance once it is committed, or raises KeyReused, ExternalIdTaken, InFlight
+        or CannotAccept.
         """
         future: Future[Accepted] = Future()
         self.submit_for(new, future, tell_futures)
@@ -119,8 +119,8 @@ class GroupCommit:
         """
         Commit the batch; if the connection is lost, once more on a new one.
 
-        Should the lost one have been committed after all, the keys are found and the orders are replays: the
-        locks make the second attempt wait for the end of the first.
+        Should the lost one have been committed after all, the keys are found and the orders are replays; while
+        its session still has the locks, they are in flight.
         """
         for last in (False, True):
             try:

@@ -71,6 +71,15 @@ class ExternalIdTaken(errors.Conflict):
         self.order_id = order_id
 
 
+class InFlight(errors.Conflict):
+    """Another request with this idempotency key or external_order_id is still being processed."""
+
+    code = "request-in-flight"
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_s=1)
+
+
 class OrderNotFound(errors.NotFound):
     """There is no such order."""
 

@@ -21,6 +21,7 @@ ANSWER_WITHIN_S = 15.0
 POLL_S = 30  # for how long one request waits for a change
 SILENCE_S = 45.0  # of a stream, above its heartbeat
 AGAIN_AFTER_S, SLOWEST_AGAIN_S = 0.5, 30.0
+IN_FLIGHT = "request-in-flight"  # the problem that ends by itself
 _ASK_AGAIN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -102,6 +103,13 @@ class _Answer:
     def again_after_s(self, otherwise_s: float) -> float:
         told = self.headers.get("Retry-After", "")
         return float(told) if told.isdecimal() else otherwise_s
+
+    def is_worth_asking_again(self) -> bool:
+        return (
+            self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            or self.status in _ASK_AGAIN
+            or self.document.get("code") == IN_FLIGHT
+        )
 
 
 def settled(order: Order) -> bool:
@@ -222,7 +230,7 @@ class Orders:
             except (OSError, http.client.HTTPException) as error:
                 told, reason, wait_s = None, str(error) or type(error).__name__, pause_s
             connection.close()
-            if told and told.status < HTTPStatus.INTERNAL_SERVER_ERROR and told.status not in _ASK_AGAIN:
+            if told and not told.is_worth_asking_again():
                 raise Refused(told.status, told.document)
             wait_s *= random.uniform(1.0, 1.25)  # noqa: S311 (no secret)
             if time.monotonic() + wait_s > end:

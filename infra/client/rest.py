@@ -211,7 +211,7 @@ class Client:
             else:
                 if status < 300:
                     return told
-                if status < 500 and status not in (408, 425, 429):
+                if status < 500 and status not in (408, 425, 429) and told.get("code") != orders.IN_FLIGHT:
                     raise Refused(status=status, problem=told)
                 reason = f"{status} {told.get('title', '')}".strip()
             time.sleep(min(wait_s, max(0.0, end - time.monotonic())))

@@ -22,12 +22,16 @@ class Verdict(Enum):
 
 
 def verdict(status: int) -> Verdict:
-    """Read an answer's status; 408 and 425 say "again" as 5xx do."""
+    """
+    Read an answer's status; 408 and 425 say "again" as 5xx do.
+
+    So does 409: orders of the load have no external id, so it can only be that the same is still being processed.
+    """
     if status == 202:
         return Verdict.ACCEPTED
     if status in (429, 503):
         return Verdict.SLOWER
-    return Verdict.AGAIN if status >= 500 or status in (408, 425) else Verdict.REFUSED
+    return Verdict.AGAIN if status >= 500 or status in (408, 409, 425) else Verdict.REFUSED
 
 
 def again_in_s(tries: int, retry_after_s: float | None) -> float:

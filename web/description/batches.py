@@ -39,6 +39,7 @@ _EXAMPLE = {
     "orders": [
         {"idempotency_key": "lunch-1", "order": examples.ORDER},
         {"idempotency_key": "lunch-2", "order": examples.PLANNED_ORDER},
+        {"idempotency_key": "lunch-3", "order": examples.ORDER},
     ]
 }
 _ANSWER = {
@@ -56,12 +57,25 @@ _ANSWER = {
                 "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
             },
         },
+        {
+            "status": 409,
+            "problem": {
+                "type": "/problems/request-in-flight",
+                "title": "A request with this key or external_order_id is still being processed",
+                "status": 409,
+                "detail": "Send the same order again, with the same key, a second later.",
+                "code": "request-in-flight",
+                "instance": "/v1/orders/batch#/orders/2",
+                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+            },
+        },
     ]
 }
 SUBMIT = Blueprint.doc(
     operationId="submitOrders",
     summary="Submit many orders",
-    description="Each order is accepted or refused by itself, as if it had come alone: a bad one spoils no other. "
+    description="Each order is accepted or refused by itself, as if it had come alone: a bad one spoils no other, "
+    "and one told 409, request-in-flight, is to be sent again with its key. "
     "A batch has 4 MiB at most and counts against the rates once for each order.",
     security=[{"ApiKey": []}],
     parameters=[TRACEPARENT],

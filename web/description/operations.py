@@ -54,7 +54,7 @@ IDEMPOTENCY_KEY = {
     "required": True,
     "description": "Your own key for this order: 1 to 255 visible ASCII characters, plain or quoted. "
     "A retry with the same key and the same order gives the same answer and makes no second order. While the first "
-    "is still being taken in the retry waits for it, for milliseconds, so no 409 is told of that.",
+    "is still being taken in the retry may be told 409, request-in-flight: come again after Retry-After seconds.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 512},
     "example": "6c1f4d0e-5a7b-4f7c-9d43-7d2b7f0c1a11",
 }
@@ -190,6 +190,7 @@ SUBMIT = Blueprint.doc(
             "missing-scope",
             "rate-limited",
             "external-order-id-taken",
+            "request-in-flight",
             "body-too-large",
             "unsupported-media-type",
             "invalid-order",

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -24,7 +24,7 @@ from app.orders import accept, group_commit
 from app.orders.accept import Answer
 from app.orders.document import Window
 from app.orders.group_commit import CannotAccept, GroupCommit
-from app.orders.model import LEAD, Accepted, ExternalIdTaken, KeyReused, NewOrder
+from app.orders.model import LEAD, Accepted, ExternalIdTaken, InFlight, KeyReused, NewOrder
 
 BOUND_S = 60
 
@@ -37,6 +37,7 @@ def commits(db: Database) -> list[GroupCommit]:
 
 def accepted(db: Database, *batch: NewOrder) -> list[Answer]:
     with db.begin() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '5 s'"))  # to wait is to fail
         return accept.accept(connection, batch, START)
 
 
@@ -76,12 +77,17 @@ def test_a_window_with_any_offset_is_stored(world: World) -> None:
 
 
 def test_racing_submissions_of_one_key_give_one_order(world: World, commits: Sequence[GroupCommit]) -> None:
-    races = [lambda c=commits[n % 2]: c.submit(submission("the key")).result(BOUND_S) for n in range(64)]
+    """Some of them are replays at once, and some have to come again, as they are told."""
 
-    answers = all_at_once(races)
+    def one(n: int) -> Accepted | Exception:
+        return outcome(commits[n % 2].submit(submission("the key", external_order_id="theirs")))
 
-    assert Counter(answer.replayed for answer in answers) == {False: 1, True: 63}
-    assert len({(answer.order_id, answer.created_at) for answer in answers}) == 1
+    raced = all_at_once([lambda n=n: one(n) for n in range(64)])
+    answers = [one(n) if isinstance(answer, InFlight) else answer for n, answer in enumerate(raced)]
+
+    told = [answer for answer in answers if isinstance(answer, Accepted)]
+    assert Counter(answer.replayed for answer in told) == {False: 1, True: 63}
+    assert len({(answer.order_id, answer.created_at) for answer in told}) == 1
     assert orders(world.db) == 1
 
 
@@ -237,71 +243,93 @@ def test_batches_with_crossing_keys_do_not_deadlock(db: Database) -> None:
 
 
 @contextmanager
-def locked(db: Database, name: str) -> Iterator[Callable[[], None]]:
-    """Keep a name's lock as another acceptance would, until told to let it go."""
+def locked(db: Database, name: str) -> Iterator[None]:
+    """Keep a name's lock as another acceptance would."""
     with db.connect() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
-        yield connection.rollback
+        yield
 
 
-def held_and_waited_for(db: Database) -> tuple[list[list[int]], list[int]]:
-    """The hashes that each session holds, and those that are waited for."""
+def in_flight(answers: Sequence[object]) -> list[bool]:
+    return [isinstance(answer, InFlight) for answer in answers]
+
+
+SAME_NAME = {
+    "the key": (submission("key"), submission("key")),
+    "the external id": (submission(external_order_id="theirs"), submission(external_order_id="theirs")),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), SAME_NAME.values(), ids=SAME_NAME.keys())
+def test_while_the_first_is_under_way_the_second_is_told_so_and_no_other(
+    db: Database, first: NewOrder, second: NewOrder
+) -> None:
     with db.begin() as connection:
-        found = connection.execute(
-            text(
-                "SELECT pid, granted, (classid::bigint << 32) | objid::bigint AS hash FROM pg_locks "
-                "WHERE locktype = 'advisory' AND objsubid = 1 ORDER BY pid, hash"
-            )
-        ).all()
-    waiting = {row.pid for row in found if not row.granted}
-    held = [[row.hash for row in found if row.granted and row.pid == pid] for pid in sorted(waiting)]
-    return held, [row.hash for row in found if not row.granted]
+        accept.accept(connection, [first], START)
 
+        answers = accepted(db, submission(), second, submission())
 
-def wait_for_waiting(db: Database, count: int) -> None:
-    until = time.monotonic() + BOUND_S
-    while len(held_and_waited_for(db)[1]) < count:
-        assert time.monotonic() < until
-
-
-def hashes(db: Database, keys: Sequence[str]) -> list[int]:
-    """What the keys are locked by, in the one order for everybody."""
-    with db.begin() as connection:
-        return list(
-            connection.execute(
-                text("SELECT hashtextextended('key default ' || k, 0) AS h FROM unnest(:keys) k ORDER BY h"),
-                {"keys": list(keys)},
-            ).scalars()
-        )
-
-
-def test_names_are_locked_in_one_order(db: Database) -> None:
-    keys = [f"key-{n}" for n in range(30)]
-    wanted = hashes(db, keys)
-    by_hash = {hashes(db, [key])[0]: key for key in keys}
-
-    with ThreadPoolExecutor() as pool, locked(db, f"key default {by_hash[wanted[15]]}") as let_go:
-        told = pool.submit(accepted, db, *(submission(key) for key in keys))
-        wait_for_waiting(db, 1)
-        held, waited_for = held_and_waited_for(db)
-        let_go()
-
-    assert (held, waited_for) == ([wanted[:15]], wanted[15:16])
-    assert len(told.result()) == 30
-
-
-def test_two_who_share_keys_in_opposite_order_never_deadlock(db: Database) -> None:
-    """Each would have its first and wait for the second, if they took them as they come."""
-    keys = ["a", "b", "c"]
-    with ThreadPoolExecutor() as pool, locked(db, "key default b") as let_go:
-        told = [pool.submit(accepted, db, *map(submission, order)) for order in (keys, keys[::-1])]
-        wait_for_waiting(db, 2)
-        let_go()
-
-        answers = [answer for one in told for answer in one.result()]
-
-    assert sorted(isinstance(a, Accepted) and a.replayed for a in answers) == [False] * 3 + [True] * 3
+    assert in_flight(answers) == [False, True, False]
+    assert [isinstance(answer, Accepted) for answer in answers] == [True, False, True]
     assert orders(db) == 3
+
+
+def test_who_comes_again_after_the_commit_is_the_replay(db: Database) -> None:
+    with db.begin() as connection:
+        (first,) = accept.accept(connection, [submission("key")], START)
+        assert in_flight(accepted(db, submission("key"))) == [True]
+
+    (again,) = accepted(db, submission("key"))
+
+    assert isinstance(first, Accepted)
+    assert again == replace(first, replayed=True)
+
+
+def test_who_comes_again_after_a_rollback_is_accepted(db: Database) -> None:
+    with db.connect() as connection:
+        accept.accept(connection, [submission("key")], START)
+        assert in_flight(accepted(db, submission("key"))) == [True]
+        connection.rollback()
+
+    (again,) = accepted(db, submission("key"))
+
+    assert isinstance(again, Accepted)
+    assert not again.replayed
+
+
+def test_a_committed_key_is_replayed_while_another_asks_for_it(db: Database) -> None:
+    accepted(db, submission("key"))
+
+    with locked(db, "key default key"):
+        (answer,) = accepted(db, submission("key"))
+
+    assert isinstance(answer, Accepted)
+    assert answer.replayed
+
+
+def test_who_does_not_get_its_key_takes_no_external_id(db: Database) -> None:
+    """Else two who want the same names could each have one of them, and neither be accepted."""
+    with locked(db, "key default key"), db.begin() as connection:
+        told = accept.accept(connection, [submission("key", external_order_id="theirs")], START)
+        (other,) = accepted(db, submission(external_order_id="theirs"))
+
+    assert in_flight(told) == [True]
+    assert isinstance(other, Accepted)
+
+
+def test_what_was_in_flight_is_told_of_its_own_batch_alone(db: Database) -> None:
+    key, other = submission("key"), submission()
+    with db.connect() as connection:
+        told = []
+        with locked(db, "key default key"):
+            for batch in ([key, key], [other, key]):
+                with connection.begin():
+                    told.append(in_flight(accept.accept(connection, batch, START)))
+        with connection.begin():
+            told.append(in_flight(accept.accept(connection, [key, other], START)))
+
+    assert told == [[True, True], [False, True], [False, False]]
+    assert orders(db) == 2
 
 
 def test_a_future_that_was_given_up_silences_nobody(db: Database) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fake_platform import AT, ORDER_ID, TOKEN, VIEW, Platform
 
 from app import errors
-from app.orders.model import Accepted, Status
+from app.orders.model import Accepted, ExternalIdTaken, InFlight, Status
 from app.outbox.model import Event
 from app.runs.allowed import PastPivot
 from infra.client import orders as client
@@ -48,21 +48,29 @@ def test_an_order_is_submitted_under_a_key_of_its_own(asked: Orders, platform: P
     assert first.key != second.key
 
 
-def test_an_unanswered_submission_is_sent_again_under_its_key(
-    asked: Orders, platform: Platform, slept: list[float], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("first", "pause_s"), [(errors.Unavailable(retry_after_s=7), 7.0), (InFlight(), 1.0)]
+)
+def test_a_submission_that_is_to_come_again_is_sent_again_under_its_key(
+    asked: Orders,
+    platform: Platform,
+    slept: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    first: errors.UoopError,
+    pause_s: float,
 ) -> None:
     def recover(pause_s: float) -> None:
         slept.append(pause_s)
         platform.outcome = Accepted(ORDER_ID, AT, True)
 
-    platform.outcome = errors.Unavailable(retry_after_s=7)
+    platform.outcome = first
     monkeypatch.setattr(client.time, "sleep", recover)
 
     submitted = asked.submit(examples.ORDER, key="mine")
 
     assert submitted.replayed
     assert [new.idempotency_key for new in platform.accepted] == ["mine", "mine"]
-    assert slept == [7.0]
+    assert slept == [pause_s]
 
 
 def test_patience_has_an_end(address: str, platform: Platform, slept: list[float]) -> None:
@@ -85,6 +93,15 @@ def test_a_refusal_is_told_with_its_problem(asked: Orders, platform: Platform) -
 
     assert (refused.value.status, refused.value.problem["code"]) == (422, "invalid-order")
     assert refused.value.problem["errors"]
+
+
+def test_another_conflict_is_told_at_once(asked: Orders, platform: Platform, slept: list[float]) -> None:
+    platform.outcome = ExternalIdTaken(order_id=ORDER_ID)
+
+    with pytest.raises(Refused, match="409"):
+        asked.submit(examples.ORDER)
+
+    assert slept == []
 
 
 def test_a_wait_ends_when_the_order_is_as_wished(

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 import pytest
 from fake_platform import AT, ORDER_ID
 
-from app.orders.model import Accepted, ExternalIdTaken, KeyReused
+from app.orders.model import Accepted, ExternalIdTaken, InFlight, KeyReused
 from web import batches
 from web.app import create_app
 from web.description import examples
@@ -68,7 +68,13 @@ def test_a_bad_order_spoils_no_other(client, platform, headers):
 
 
 def test_each_order_hears_what_became_of_it(client, platform, headers, monkeypatch):
-    outcomes = [Accepted(ORDER_ID, AT, True), KeyReused(), ExternalIdTaken(order_id=ORDER_ID), TimeoutError()]
+    outcomes = [
+        Accepted(ORDER_ID, AT, True),
+        KeyReused(),
+        ExternalIdTaken(order_id=ORDER_ID),
+        TimeoutError(),
+        InFlight(),
+    ]
 
     def accept(new):
         future = Future()
@@ -78,10 +84,11 @@ def test_each_order_hears_what_became_of_it(client, platform, headers, monkeypat
         return future
 
     monkeypatch.setattr(platform, "accept", accept)
-    results = told(web_client(platform), headers, *(keyed(f"k{n}") for n in range(4)))
+    results = told(web_client(platform), headers, *(keyed(f"k{n}") for n in range(5)))
 
-    assert [result["status"] for result in results] == [202, 422, 409, 503]
+    assert [result["status"] for result in results] == [202, 422, 409, 503, 409]
     assert results[0]["replayed"] is True
+    assert results[4]["problem"]["code"] == "request-in-flight"
     assert results[2]["problem"]["links"] == {"order": f"/v1/orders/{ORDER_ID}"}
 
 

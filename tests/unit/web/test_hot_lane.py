@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from fake_platform import ORDER_ID, TOKEN, Platform
 
+from app import errors
 from app.orders.group_commit import Tell
-from app.orders.model import KeyReused, NewOrder
+from app.orders.model import InFlight, KeyReused, NewOrder
 from web.app import create_app
 from web.description import examples
 from web.framing import FIELDS, FIELDS_BYTES
@@ -154,13 +155,14 @@ def test_an_order_keeps_its_clients_trace_as_on_flask(
     assert [new.trace for new in platform.accepted] == [trace, trace]
 
 
-def test_a_refusal_is_told_as_flask_tells_it(platform: Platform) -> None:
-    platform.outcome = KeyReused()
+@pytest.mark.parametrize("refusal", [KeyReused(), InFlight()], ids=lambda refusal: refusal.code)
+def test_a_refusal_is_told_as_flask_tells_it(platform: Platform, refusal: errors.UoopError) -> None:
+    platform.outcome = refusal
 
     answer = ask(hot_lane(platform), GOOD)
 
     assert answer == ask_flask(platform, GOOD)
-    assert answer[2]["code"] == "idempotency-key-reused"
+    assert answer[2]["code"] == refusal.code
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/orders"), ("GET", f"/v1/orders/{ORDER_ID}")])

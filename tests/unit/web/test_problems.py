@@ -10,7 +10,7 @@ from fake_platform import FIELD, ORDER_ID, READ_ONLY, TOKEN
 from werkzeug.test import TestResponse
 
 from app import errors
-from app.orders.model import ExternalIdTaken, KeyReused
+from app.orders.model import ExternalIdTaken, InFlight, KeyReused
 from web.app import create_app
 from web.description import examples
 from web.problem_kinds import KINDS
@@ -121,6 +121,7 @@ def test_an_error_is_a_problem(client, platform, headers, case):
 OUTCOMES = [
     (KeyReused(), 422, "idempotency-key-reused"),
     (ExternalIdTaken(order_id=ORDER_ID), 409, "external-order-id-taken"),
+    (InFlight(), 409, "request-in-flight"),
     (errors.Unavailable(), 503, "unavailable"),
     (errors.Rejected(), 422, "rejected"),
     (errors.Conflict(), 409, "conflict"),
@@ -135,7 +136,8 @@ def test_a_refused_submission_is_a_problem(client, platform, headers, case):
     answer = submission()(client, headers)
 
     assert_problem(answer, status, code)
-    assert ("Retry-After" in answer.headers) is (status == 503)
+    come_again = status == 503 or code == "request-in-flight"
+    assert answer.headers.get("Retry-After") == ("1" if come_again else None)
 
 
 def test_the_order_with_the_same_external_id_is_linked(client, platform, headers):
