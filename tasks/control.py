@@ -47,21 +47,24 @@ def carrier_died(
 
 @shared_task(name=names.RELAY, bind=True, base=ControlTask)
 def relay(self: ControlTask, **_: object) -> None:
-    """Publish, and if there was anything, stay until the door has been quiet for a moment."""
+    """Publish, and if there was anything, stay until the door has been quiet for a moment: nobody need ring then."""
     services = self.services
     services.doorbell.answer(Bell.RELAY)
     if not _relay_once(services):
         return
     started = quiet_since = time.monotonic()
     while time.monotonic() - started < RELAY_AT_MOST_S:
+        services.doorbell.silence(Bell.RELAY, for_s=5 * PACE_S)
         moved = _relay_once(services)
         if moved:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since > LINGER_S:
-            return
+            break
         if moved < MANY:
             time.sleep(PACE_S)
-    services.doorbell.ring(Bell.RELAY)
+    services.doorbell.answer(Bell.RELAY)
+    if _relay_once(services):  # what came after the last look, and was not rung for
+        services.doorbell.ring(Bell.RELAY)
 
 
 @shared_task(

@@ -68,7 +68,7 @@ def test_how_well_a_sink_is_served_is_told_to_programs(db: Database, uoop: Uoop,
     assert found["oldest_s"] >= 30
     assert set(found) == {
         *("sink", "delivered", "share_within_5s", "p50_s", "p99_s"),
-        *("lag", "oldest_s", "dead"),
+        *("lag", "oldest_s", "dead", "in_settings"),
     }
 
 
