@@ -53,10 +53,13 @@ def kafka(brokers: str, topic: str, path: str) -> None:
             "bootstrap.servers": brokers,
             "group.id": "journal",
             "auto.offset.reset": "earliest",
-            "topic.metadata.refresh.interval.ms": 1000,  # the topic is made by its first event
             "allow.auto.create.topics": True,
+            "session.timeout.ms": 6000,
         }
     )
+    # a group that was joined before its topic was there is joined again only after a session has timed out
+    while not consumer.list_topics(topic, timeout=5).topics[topic].partitions:
+        time.sleep(0.05)
     consumer.subscribe([topic])
     with Path(path).open("ab") as journal:
         while True:

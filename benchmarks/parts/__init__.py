@@ -13,7 +13,7 @@ What a part starts, it ends; `benchmarks.ground.platform` gives it a platform of
 """
 
 PARTS = (
-    *("accept", "door", "end_to_end", "load_curve", "overload", "poll", "batch"),
+    *("accept", "end_to_end", "load_curve", "overload", "poll", "batch"),
     *("relay", "holds", "solve", "idle", "peers"),
 )
-ALONE = ("soak", "knobs")  # only when named
+ALONE = ("door", "soak", "knobs")  # only when named
