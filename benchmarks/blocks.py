@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cost
+from benchmarks import cost, targets
 from benchmarks.pages import shown, table
 from benchmarks.parts import knobs as knobs_part
 
-PAGES = (Path("docs/scaling.md"), Path("docs/tuning.md"))
+PAGES = (Path("README.md"), Path("docs/scaling.md"), Path("docs/tuning.md"))
 HOSTS = Path("benchmarks/results/hosts.json")
 COHORT = 1_000  # orders at most, by default
 EVENTS_PER_ORDER = 2
@@ -150,6 +150,7 @@ def _when(part: Found) -> str:
 
 
 BLOCKS: Mapping[str, Callable[[Found], str]] = {
+    "targets": targets.told,
     "tiers": tiers,
     "relays": relays,
     "volumes": volumes,

@@ -290,9 +290,14 @@ class Engine:
             )
             if branches:
                 return True
-            passed = all(outcome.verdict in PASSED for outcome in outcomes.values())
-            by_run = {} if passed else {run_id: {step: outcome} for run_id, outcome in outcomes.items()}
-            travels = self._advance(connection, led, saga, by_run)
+            passed = led.direction is Direction.FORWARD and all(
+                o.verdict in PASSED for o in outcomes.values()
+            )
+            if passed:
+                travels = self._go_on(connection, led, saga)
+            else:
+                by_run = {run_id: {step: outcome} for run_id, outcome in outcomes.items()}
+                travels = self._advance(connection, led, saga, by_run)
         self._ring(passed=passed, travels=travels, emitted=saga.steps[step].emits)
         return travels
 
@@ -306,22 +311,22 @@ class Engine:
             finished, passed = cohorts.branches(connection, cohort, steps)
             if finished != set(steps):
                 raise LostCohort(cohort_id=cohort_id, epoch=epoch)
-            by_run = {} if passed else cohorts.branch_outcomes(connection, cohort, steps)
-            travels = self._advance(connection, cohort, saga, by_run)
+            if passed:
+                travels = self._go_on(connection, cohort, saga)
+            else:
+                by_run = cohorts.branch_outcomes(connection, cohort, steps)
+                travels = self._advance(connection, cohort, saga, by_run)
         self._ring(passed=passed, travels=travels, emitted=False)
         return travels
 
     def _advance(
         self, connection: Connection, cohort: Cohort, saga: Saga, by_run: dict[int, dict[int, Outcome]]
     ) -> bool:
-        """:param by_run: outcomes of the stage by run and step; empty if they have passed every run"""
-        if not by_run and cohort.direction is Direction.FORWARD:
-            return self._go_on(connection, cohort, saga)
+        """:param by_run: outcomes of the stage by run and step"""
         none: dict[int, Outcome] = {}
         departures = []
-        for member in executions.members(
-            connection, cohort
-        ):  # bare: the decision is pure, and needs no columns
+        # bare: the decision is pure, and needs no columns
+        for member in executions.members(connection, cohort):
             departure = state.decide(saga, cohort, member, by_run.get(member.run_id, none))
             if departure:
                 departures.append(departure)

@@ -9,7 +9,8 @@ from tasks import names
 from tasks.base import ControlTask, Services
 
 LOOK_AGAIN_S = 0.25  # whoever comes into another lane meanwhile waits no longer than that
-CLAIM_AT_MOST_S = 5.0
+SHORTEST_WAIT_S = 0.01
+CLAIM_AT_MOST_S = 1.0  # sweeps and reports wait for the same processes
 LINGER_S = 0.25
 PACE_S = 0.1
 MANY = 2000  # events moved in one round: more are waiting
@@ -21,16 +22,19 @@ REPORTS_AT_MOST_S = 5.0
 @shared_task(name=names.CLAIM, bind=True, base=ControlTask)
 def claim(self: ControlTask, **_: object) -> None:
     """Start what may start, and stay as long as there is a lane that soon may; nobody need ring meanwhile."""
-    services = self.services
+    doorbell, engine = self.services.doorbell, self.services.engine
+    if not doorbell.stay(Bell.CLAIM):
+        return
     until = time.monotonic() + CLAIM_AT_MOST_S
-    services.doorbell.answer(Bell.CLAIM)
-    while (wait_s := services.engine.claim()) is not None:
-        if time.monotonic() > until:
-            services.doorbell.ring(Bell.CLAIM)
-            return
-        services.doorbell.silence(Bell.CLAIM, for_s=2 * LOOK_AGAIN_S)
-        time.sleep(min(wait_s, LOOK_AGAIN_S))
-        services.doorbell.answer(Bell.CLAIM)
+    while True:
+        doorbell.silence(Bell.CLAIM)
+        wait_s = engine.claim()
+        if wait_s is None or time.monotonic() > until:
+            break
+        time.sleep(min(max(wait_s, SHORTEST_WAIT_S), LOOK_AGAIN_S))
+    doorbell.leave(Bell.CLAIM)
+    if engine.claim() is not None:
+        doorbell.ring(Bell.CLAIM)
 
 
 @shared_task(name=names.SWEEP, bind=True, base=ControlTask)
@@ -48,13 +52,13 @@ def carrier_died(
 @shared_task(name=names.RELAY, bind=True, base=ControlTask)
 def relay(self: ControlTask, **_: object) -> None:
     """Publish, and if there was anything, stay until the door has been quiet for a moment: nobody need ring then."""
-    services = self.services
-    services.doorbell.answer(Bell.RELAY)
-    if not _relay_once(services):
+    services, doorbell = self.services, self.services.doorbell
+    if not doorbell.stay(Bell.RELAY):
         return
-    started = quiet_since = time.monotonic()
-    while time.monotonic() - started < RELAY_AT_MOST_S:
-        services.doorbell.silence(Bell.RELAY, for_s=5 * PACE_S)
+    quiet_since = time.monotonic() - LINGER_S  # the first look decides whether to stay
+    until = time.monotonic() + RELAY_AT_MOST_S
+    while time.monotonic() < until:
+        doorbell.silence(Bell.RELAY)
         moved = _relay_once(services)
         if moved:
             quiet_since = time.monotonic()
@@ -62,9 +66,9 @@ def relay(self: ControlTask, **_: object) -> None:
             break
         if moved < MANY:
             time.sleep(PACE_S)
-    services.doorbell.answer(Bell.RELAY)
-    if _relay_once(services):  # what came after the last look, and was not rung for
-        services.doorbell.ring(Bell.RELAY)
+    doorbell.leave(Bell.RELAY)
+    if _relay_once(services) or time.monotonic() > until:
+        doorbell.ring(Bell.RELAY)
 
 
 @shared_task(

@@ -31,6 +31,7 @@ _TASKS = {
     Bell.RECONCILE: names.RECONCILE,
 }
 
+STAY_MS = 750  # for which a place is held, and the bell silenced, from one look to the next
 PAUSE_S = 0.01  # rings of many commits in a row become one
 
 log = structlog.get_logger()
@@ -63,10 +64,28 @@ class RedisDoorbell:
         except redis.RedisError as error:
             log.warning("doorbell-away", error=type(error).__name__)
 
-    def silence(self, bell: Bell, *, for_s: float) -> None:
-        """Whoever stays at the door will look by himself; for so long, should he die."""
+    def stay(self, bell: Bell) -> bool:
+        """Begin to stay at the door; False if somebody does so already, who will look in a moment."""
         try:
-            self._client.set(_key(bell), 1, px=int(for_s * 1000))
+            return bool(self._client.set(_place(bell), 1, nx=True, px=STAY_MS))
+        except redis.RedisError as error:
+            log.warning("doorbell-away", error=type(error).__name__)
+            return True
+
+    def silence(self, bell: Bell) -> None:
+        """Before each look of the one who stays: until the next, or until he is missed, nobody need ring or come."""
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                for key in (_key(bell), _place(bell)):
+                    pipeline.set(key, 1, px=STAY_MS)
+                pipeline.execute()
+        except redis.RedisError as error:
+            log.warning("doorbell-away", error=type(error).__name__)
+
+    def leave(self, bell: Bell) -> None:
+        """Let others ring and stay again: what came after the last look shows in one that follows this."""
+        try:
+            self._client.delete(_place(bell), _key(bell))
         except redis.RedisError as error:
             log.warning("doorbell-away", error=type(error).__name__)
 
@@ -91,3 +110,7 @@ class RedisDoorbell:
 
 def _key(bell: Bell) -> str:
     return f"uoop:doorbell:{bell}"
+
+
+def _place(bell: Bell) -> str:
+    return f"uoop:doorbell:{bell}:staying"

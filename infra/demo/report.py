@@ -27,7 +27,8 @@ _ORDERS = """
     SELECT o.id, o.status, coalesce((o.failure ->> 'compensated')::boolean, false) AS compensated,
         o.failure ->> 'code' AS code, r.state AS run_state, extract(epoch FROM {ended})::float AS ended_at
     FROM uoop_orders o LEFT JOIN runs r ON r.id = o.run_id
-    LEFT JOIN outcomes x ON (x.run_id, x.step, x.verdict) = (o.run_id, :confirm, 'd')
+    LEFT JOIN LATERAL (SELECT xmin FROM outcomes WHERE (run_id, step, verdict) = (o.run_id, :confirm, 'd')
+        ORDER BY cohort_id LIMIT 1) x ON true
     WHERE o.id = ANY(:ids)
 """
 _COMMITTED = "coalesce(pg_xact_commit_timestamp(coalesce(x.xmin, o.xmin)), o.updated_at)"
