@@ -72,8 +72,8 @@ def tell(found: dict[str, Any], _others: Mapping[str, Any]) -> Section:
         f"Single POSTs at {PER_S:,.0f} a second, open loop, claims paused, in turns by two API processes on one "
         "platform: ours, and one in which nobody is asked who he is and how much he may, an order may contradict "
         "itself, and no key is kept. Both read the request, decode the order, commit in groups and answer 202. CPU, "
-        f"µs a request, medians of {len(found['rounds_add_us'])} turns: the door adds **{found['adds_us']}**, the median of "
-        f"what it adds in each turn: {each}.\n\n"
+        f"µs a request, medians of {len(found['rounds_add_us'])} turns: the door adds **{found['adds_us']}**, the "
+        f"median of what it adds in each turn: {each}.\n\n"
         + table(["", "without the door", "with it", "it adds"], rows)
         + f"\nPOSTs at {BESIDE_WAITING_PER_S:,.0f} a second, while {WAITING:,} other clients wait for orders that stay "
         f"as they are (`Prefer: wait={WAIT_S}`, asked again when it ends): p99 {p99['alone']} ms without them, "
