@@ -14,9 +14,7 @@ from web import representations
 from web.services import Tracked
 
 KEPT_MS = 1000  # of an order under way: its steps change between two versions
-KEPT_AT_REST_MS = (
-    5_000  # whatever befalls it next makes this outrun; should that fail, it is told so much later
-)
+KEPT_AT_REST_MS = 5_000  # what befalls it next makes this outrun; should that fail, it is told so much later
 KEPT_FINAL_MS = 10_000
 SHARED_WITHIN_S = 35.0  # above the longest statement
 

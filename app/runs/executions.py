@@ -143,7 +143,7 @@ def members(
     attempts, since = ("r.attempts", "r.failing_since") if cohort.leg == 0 else ("0", "NULL")
     result = connection.execute(
         text(
-            "SELECT r.id, r.order_id, r.tenant_id, r.done, r.touched, r.undone, "
+            "SELECT r.id, r.order_id, r.tenant_id, r.done, r.touched, r.undone, "  # as the fields of Member
             f"{attempts}, r.generation, r.not_after, r.failure, {since}{columns}{details} "
             f"FROM runs r {orders}{laterals} "
             "WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.cohort_id = :cohort ORDER BY r.id"
@@ -151,7 +151,8 @@ def members(
         {"ids": ids(cohort.members), "cohort": cohort.id},
     )
     names = [*reads, *(name for name, _ in uses)]
-    return [_member([*row[:11], dict(zip(names, row[11:], strict=True))]) for row in result.all()]
+    fixed = len(result.keys()) - len(names)
+    return [_member([*row[:fixed], dict(zip(names, row[fixed:], strict=True))]) for row in result.all()]
 
 
 def finish(
