@@ -1,5 +1,6 @@
 """The one way to Postgres: an engine per process, transactions opened by the shells."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -44,7 +45,7 @@ def engine(url: str, *, pool_size: int, patience_s: float = PATIENCE_S) -> Engin
         max_overflow=0,
         hide_parameters=True,  # they hold what customers sent, and errors are logged
         pool_recycle=1800,
-        json_deserializer=msgspec.json.decode,
+        json_deserializer=_read_json,
         connect_args={
             "connect_timeout": round(min(patience_s, CONNECT_S)),
             "options": options,
@@ -53,6 +54,14 @@ def engine(url: str, *, pool_size: int, patience_s: float = PATIENCE_S) -> Engin
             **_NOTICES_ABSENCE,
         },
     )
+
+
+def _read_json(told: str) -> Any:
+    """As `json.loads`, which takes what the quicker one refuses too: a json column may hold half a surrogate pair."""
+    try:
+        return msgspec.json.decode(told)
+    except msgspec.DecodeError:
+        return json.loads(told)
 
 
 def _ms(seconds: float) -> int:

@@ -418,3 +418,11 @@ def test_a_key_opens_for_its_token_until_it_expires(db: Database) -> None:
 )
 def test_what_is_no_key_has_no_prefix(token: str) -> None:
     assert keys.prefix(token) is None
+
+
+def test_half_a_surrogate_pair_in_a_json_column_can_be_read(db: Database) -> None:
+    """An event that nobody can write down must still be read, to be put aside."""
+    with db.connect() as connection:
+        assert connection.execute(text(r"""SELECT CAST('{"status": "\ud800"}' AS json)""")).scalar_one() == {
+            "status": "\ud800"
+        }
