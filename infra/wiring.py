@@ -136,7 +136,7 @@ def services(settings: Settings, app: Celery) -> Services:
     ledger = Ledger(redis_client(settings.ledger_url.get_secret_value()))
     bell = doorbell(settings, app)
     broker = redis_client(settings.broker_url.get_secret_value())
-    carrier = CeleryCarrier(app, broker, SAGAS, side_by_side_from=settings.side_by_side_from)
+    carrier = CeleryCarrier(app, broker, SAGAS, spread_from=settings.spread_from)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
     ports = _ports(settings, db, ledger, bell)
     used = relays(settings, db, bell.ring)

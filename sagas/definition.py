@@ -35,7 +35,7 @@ ISOLATION_LIMIT_S = 5.0
 class Queue(StrEnum):
     """Which worker pool does the step's work."""
 
-    STEPS = "steps"  # short, local: any pool does it on its way
+    STEPS = "steps"  # short, local
     PARTNER = "partner"  # waits for others' answers
     PATIENT = (
         "patient"  # waits long for those who were silent before; takes the place of PARTNER in their lanes

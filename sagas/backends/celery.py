@@ -1,7 +1,8 @@
 """
 A cohort's journey as a Celery chain of stretches, with a chord where many orders go through steps side by side.
 
-A stretch is what one worker does of it in one go, for a message costs as much as what it has done for a few orders.
+A stretch is what one worker does of it in one go. A message costs as much as what it has done for a few orders: these
+travel in one.
 """
 
 import uuid
@@ -17,9 +18,7 @@ from app.runs.model import EXPRESS, Direction, is_isolation_lane, is_provider_la
 from sagas.definition import KILL_AFTER_S, Priority, Queue, Registry, Saga
 
 RUN_STEPS, JOIN = "uoop.run-steps", "uoop.join"
-SIDE_BY_SIDE_FROM = (
-    200  # orders: fewer are through sooner one step after the other than by a chord's messages
-)
+SPREAD_FROM = 200  # orders; fewer are through sooner by one worker than by several
 INCARNATION_KEY = "uoop:broker:incarnation"
 
 
@@ -44,11 +43,11 @@ class CeleryCarrier:
         client: "redis.Redis",
         sagas: Registry,
         *,
-        side_by_side_from: int = SIDE_BY_SIDE_FROM,
+        spread_from: int = SPREAD_FROM,
     ) -> None:
-        """:param side_by_side_from: orders in a cohort whose parallel steps are sent to several workers"""
+        """:param spread_from: orders in a cohort whose steps go to the pools made for them"""
         self._app, self._client, self._sagas = app, client, sagas
-        self._side_by_side_from = side_by_side_from
+        self._spread_from = spread_from
 
     def send(self, claimed: Claimed, *, leg: int) -> None:
         self.canvas(claimed, leg=leg).apply_async(retry=False)
@@ -58,7 +57,7 @@ class CeleryCarrier:
         saga = self._sagas.get(claimed.saga, claimed.version)
         stages = saga.travelled(claimed.direction)
         links: list[Any] = []
-        for stretch in stretches(saga, claimed, leg=leg, side_by_side_from=self._side_by_side_from):
+        for stretch in stretches(saga, claimed, leg=leg, spread_from=self._spread_from):
             if stretch.is_spread:
                 (stage,) = stretch.stages
                 header = [self._message(claimed, saga, [(stage, (step,))]) for step in stages[stage]]
@@ -84,7 +83,7 @@ class CeleryCarrier:
         numbers = [step for _, steps in legs for step in steps]
         limit_s = sum(saga.steps[n].limit_s(claimed.lane) for n in numbers)
         priority = saga.steps[numbers[0]].priority
-        queue = next(iter(_pools(saga, numbers)), Queue.STEPS)
+        queue = _pool(saga, numbers)
         if claimed.direction is Direction.BACKWARD or claimed.lane == EXPRESS:
             # what is given back is waited for by others; express overtakes
             priority = min(priority, Priority.HIGH)
@@ -105,31 +104,31 @@ class CeleryCarrier:
         return self._app.signature(JOIN, kwargs=arguments, immutable=True, priority=int(Priority.HIGH))
 
 
-def stretches(saga: Saga, claimed: Claimed, *, leg: int, side_by_side_from: int) -> list[Stretch]:
+def stretches(saga: Saga, claimed: Claimed, *, leg: int, spread_from: int) -> list[Stretch]:
     """
-    The rest of a journey, in as few parts as its pools allow.
+    The rest of a journey: of few orders in one part, of many in as few as the pools allow that are made for its steps.
 
     A cohort of an isolation lane has a message for each step: what it does to its worker shall harm no other step.
     """
-    alone = is_isolation_lane(claimed.lane)
+    alone, few = is_isolation_lane(claimed.lane), claimed.size < spread_from
     found: list[Stretch] = []
-    pools: set[Queue] | None = None  # that the last stretch needs; None if it takes no more
+    needed: set[Queue] | None = None  # by the last stretch; None if it takes no more
     for stage in claimed.itinerary[leg:]:
         steps = saga.travelled(claimed.direction)[stage]
-        own = _pools(saga, steps)
-        is_spread = len(steps) > 1 and (alone or claimed.size >= side_by_side_from or len(own) > 1)
-        if is_spread or alone:
-            found.append(Stretch([stage], is_spread))
-            pools = None
-        elif pools is None or len(pools | own) > 1:
+        own = {saga.steps[n].queue for n in steps} - {Queue.STEPS}
+        if alone or (len(steps) > 1 and not few):
+            found.append(Stretch([stage], is_spread=len(steps) > 1))
+            needed = None
+        elif needed is None or (len(needed | own) > 1 and not few):
             found.append(Stretch([stage]))
-            pools = own
+            needed = own
         else:
             found[-1].stages.append(stage)
-            pools |= own
+            needed |= own
     return found
 
 
-def _pools(saga: Saga, steps: Sequence[int]) -> set[Queue]:
-    """Which pools the steps need; none if their work is short and local."""
-    return {saga.steps[n].queue for n in steps} - {Queue.STEPS}
+def _pool(saga: Saga, steps: Sequence[int]) -> Queue:
+    """Who does these in one go: whoever waits for others anyway, else who computes."""
+    queues = {saga.steps[n].queue for n in steps}
+    return next((queue for queue in (Queue.PARTNER, Queue.OPTIMIZER) if queue in queues), Queue.STEPS)

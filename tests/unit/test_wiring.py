@@ -149,16 +149,13 @@ def test_a_journeys_messages_carry_each_step_once_into_a_pool_that_does_it(
         assert all(set(m["kwargs"]) == {"cohort_id", "epoch", "legs"} for m in messages)
         for message in messages:
             pools = {str(saga.steps[step].queue) for _, steps in message["kwargs"]["legs"] for step in steps}
-            assert {message["options"]["queue"]} == pools - {names.STEPS} or pools == {names.STEPS}
+            assert message["options"]["queue"] in pools
+            assert len(pools - {names.STEPS}) <= 1 or size == 1
         assert all(m["immutable"] for m in messages)
 
 
-def test_few_orders_are_carried_by_a_message_for_each_change_of_pool(app: Celery) -> None:
-    assert carried_by(app, size=3) == [
-        ("partner", ["validate-order", "reserve-capacity", "authorize-payment"]),
-        ("optimizer", ["plan-fulfilment"]),
-        ("partner", ["place-with-restaurant", "dispatch-to-partner", "confirm-order", "capture-payment"]),
-    ]
+def test_few_orders_are_carried_all_the_way_by_who_waits_for_others(app: Celery) -> None:
+    assert carried_by(app, size=3) == [("partner", [step.name for step in FULFILL_ORDER.steps])]
 
 
 def test_many_orders_go_through_parallel_steps_in_several_workers(app: Celery) -> None:
@@ -179,7 +176,7 @@ def test_what_killed_a_worker_has_a_message_for_each_step(app: Celery) -> None:
 
 def test_in_a_providers_lane_his_calls_wait_in_a_pool_of_their_own(app: Celery) -> None:
     front, provider = (
-        [queue for queue, _ in carried_by(app, size=3, lane=lane)] for lane in ("front", "provider:swift")
+        [queue for queue, _ in carried_by(app, size=1000, lane=lane)] for lane in ("front", "provider:swift")
     )
 
     assert names.PARTNER in front
@@ -187,10 +184,10 @@ def test_in_a_providers_lane_his_calls_wait_in_a_pool_of_their_own(app: Celery) 
 
 
 def test_a_message_may_take_as_long_as_all_its_steps(app: Celery) -> None:
-    first, _, last = step_messages(app, fulfilling(size=3))
+    (message,) = step_messages(app, fulfilling(size=3))
 
-    assert first["options"]["soft_time_limit"] == sum(step.time_limit_s for step in FULFILL_ORDER.steps[:3])
-    assert last["options"]["time_limit"] > last["options"]["soft_time_limit"]
+    assert message["options"]["soft_time_limit"] == sum(step.time_limit_s for step in FULFILL_ORDER.steps)
+    assert message["options"]["time_limit"] > message["options"]["soft_time_limit"]
 
 
 def fulfilling(*, size: int, lane: str = "front") -> Claimed:

@@ -40,7 +40,7 @@ class Script:
     What happens.
 
     :param orders: so many, in cohorts of `size`, in a kitchen with `limit` places
-    :param stretched: whether a message carries as many steps as their pools allow, or one
+    :param stretched: whether one message carries the whole journey, or one step
     :param until: the step up to which all goes well
     :param fleet: whether there are couriers of our own
     :param deaf: whose answers to "do" are lost for ever, so that he must be asked otherwise

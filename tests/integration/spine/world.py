@@ -134,10 +134,10 @@ def links(claimed: Claimed, leg: int = 0) -> Iterator[list[Message]]:
 
 
 def stretches(claimed: Claimed, leg: int = 0) -> Iterator[list[Message]]:
-    """The same as a small cohort's messages carry it: in as few as its pools allow."""
+    """The same as a small cohort's messages carry it: in one, but where it must be alone."""
     saga = SAGAS.get(claimed.saga, claimed.version)
     stages = saga.travelled(claimed.direction)
-    for stretch in backend.stretches(saga, claimed, leg=leg, side_by_side_from=1_000_000):
+    for stretch in backend.stretches(saga, claimed, leg=leg, spread_from=1_000_000):
         if stretch.is_spread:
             (stage,) = stretch.stages
             yield [Message(claimed.id, claimed.epoch, stage, step) for step in (*stages[stage], None)]
