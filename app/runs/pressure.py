@@ -78,7 +78,7 @@ def oldest_age_s(connection: Connection, lane: str = FRONT) -> float:
 
 
 class Pressure:
-    """Looks every 200 ms from a thread of its own; asking costs nothing."""
+    """Looks every 200 ms from a thread of its own, while it is asked or anything waits; asking costs nothing."""
 
     def __init__(self, engine: Engine, *, shed_above_s: float, claim: int) -> None:
         """
@@ -89,21 +89,31 @@ class Pressure:
         self._waiting: Mapping[str, Waiting] = {}
         self._crowding: Set[str] = frozenset()  # who has more waiting than a claim can take
         self._express_no_more: Set[str] = frozenset()
+        self._asked = threading.Event()
         threading.Thread(target=self._look, name="pressure", daemon=True).start()
 
     def retry_after_s(self, tenant_id: str) -> float | None:
         """None while the tenant's orders are welcome, else in how many seconds to come again."""
+        self._go_on_looking()
         found = self._waiting.get(tenant_id)
         return max(1.0, round(found.age_s)) if found and found.is_too_much(self._shed_above_s) else None
 
     def lane(self, tenant_id: str) -> str:
         """Where a new order of the tenant shall wait: not behind another's thousands."""
+        self._go_on_looking()
         beside_a_crowd = bool(self._crowding) and tenant_id not in self._crowding
         return EXPRESS if beside_a_crowd and tenant_id not in self._express_no_more else FRONT
+
+    def _go_on_looking(self) -> None:
+        if not self._asked.is_set():
+            self._asked.set()
 
     def _look(self) -> None:
         pause = threading.Event()
         while not pause.wait(LOOK_EVERY_S):
+            if not self._waiting:
+                self._asked.wait()
+            self._asked.clear()
             try:
                 with self._engine.begin() as connection:
                     found = waiting(connection, claim=self._claim)
