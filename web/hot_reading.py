@@ -44,7 +44,15 @@ class HotReading:
         """Nobody waits any more: all are answered, and streams end."""
         self._room.close()
 
-    async def order(
+    async def order(self, caller: Principal, order_id: str, if_none_match: str | None) -> Told | None:
+        """What is told of the order now; None for Flask to say what is wrong."""
+        try:
+            found = await self._find(caller, order_id)
+        except (errors.UoopError, TimeoutError):
+            return None
+        return following.told(found, if_none_match) if found else None
+
+    async def changed_order(
         self,
         caller: Principal,
         order_id: str,
@@ -53,17 +61,14 @@ class HotReading:
         gone: "asyncio.Future[None]",
     ) -> tuple[Told | None, float]:
         """
-        What is told of the order, and for how many seconds its client had waited; None for Flask to say what is wrong.
+        What is told of the order once it has changed, and for how many seconds its client had waited; None as above.
 
         :param gone: is done when the client no longer listens
         """
         try:
-            if wait_s:
-                return await self._wait(caller, order_id, if_none_match, wait_s, gone)
-            found = await self._find(caller, order_id)
+            return await self._wait(caller, order_id, if_none_match, wait_s, gone)
         except (errors.UoopError, TimeoutError):
             return None, 0.0
-        return following.told(found, if_none_match) if found else None, 0.0
 
     async def events(
         self,
