@@ -90,7 +90,7 @@ class GroupCommit:
 
     def _next_group(self, not_before: float) -> list[tuple[NewOrder, Any, Tell]]:
         group = [self._waiting.get()]
-        if self._waiting.qsize() < self._max_batch:  # a full group need not wait for more
+        if len(group) + self._waiting.qsize() < self._max_batch:  # a full group need not wait for more
             time.sleep(max(0.0, not_before - time.monotonic()))
         while len(group) < self._max_batch:
             try:
