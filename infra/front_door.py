@@ -1,6 +1,8 @@
 """What stands behind the HTTP shells: every service that they ask, made from the settings."""
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from typing import TypeVar
 
 import redis
 from sqlalchemy import Engine as Database
@@ -28,7 +30,14 @@ from infra.exposition import Exposition
 from infra.identity import identity
 from infra.settings import REDIS_ROLES, Settings
 from infra.status_cache import StatusCache
-from infra.wiring import delivery_partners, doorbell, partner_names, redis_client, webhook_desk
+from infra.wiring import (
+    delivery_partners,
+    doorbell,
+    partner_names,
+    redis_client,
+    redis_client_for_loop,
+    webhook_desk,
+)
 from sagas.all import SAGAS
 from sagas.channel_desk import ChannelDesk
 from sagas.delivery_desk import DeliveryDesk
@@ -40,8 +49,10 @@ from sagas.settlement import UNDOABLE
 from tasks.base import Services as TaskServices
 from tasks.base import application as celery_application
 from web.limits import Limits
-from web.services import Services
+from web.services import OrderKey, Services
 from web.tracking import Tracking
+
+Client = TypeVar("Client")
 
 
 class Reading:
@@ -51,8 +62,12 @@ class Reading:
         self._db = db
 
     def order(self, tenant_id: str, order_id: str) -> OrderView | None:
+        wanted = (tenant_id, order_id)
+        return self.orders([wanted]).get(wanted)
+
+    def orders(self, wanted: Sequence[OrderKey]) -> Mapping[OrderKey, OrderView]:
         return database.read(
-            self._db, lambda c: queries.order(c, tenant_id, order_id, steps=step_names, stages=stage_names)
+            self._db, lambda c: queries.orders(c, wanted, steps=step_names, stages=stage_names)
         )
 
     def page(self, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int) -> OrderPage:
@@ -116,7 +131,7 @@ def group_commit(settings: Settings, bell: Doorbell, behind: Pressure) -> GroupC
 
 def limiter(settings: Settings) -> Limiter:
     """Keeps rates together with the other API processes."""
-    return Limiter(_quick_cache(settings), share=1 / settings.api_workers)
+    return Limiter(_quick_cache(settings, redis_client), share=1 / settings.api_workers)
 
 
 def limits(settings: Settings, limiter: Limiter) -> Limits:
@@ -124,9 +139,9 @@ def limits(settings: Settings, limiter: Limiter) -> Limits:
     return Limits(limiter, settings.key_rate_per_s, settings.tenant_rate_per_s)
 
 
-def _quick_cache(settings: Settings) -> "redis.Redis":
+def _quick_cache(settings: Settings, client: Callable[..., Client]) -> Client:
     """For what is asked by every request: a Redis that is slow is as good as away."""
-    return redis_client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
+    return client(settings.cache_url.get_secret_value(), connect_s=0.2, answer_s=0.2)
 
 
 def services(settings: Settings, commit: GroupCommit, bell: Doorbell, behind: Pressure) -> Services:
@@ -135,7 +150,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell, behind: Pr
     db = database.engine(url, pool_size=8)
     reading = Reading(db)
     shared = limiter(settings)
-    kept = StatusCache(_quick_cache(settings))
+    kept = StatusCache(_quick_cache(settings, redis_client), _quick_cache(settings, redis_client_for_loop))
     desk = Operations(db, SAGAS, bell, acted_on=kept.outdate)
     clients = {
         f"redis-{role}": redis_client(getattr(settings, f"{role}_url").get_secret_value())
@@ -145,7 +160,7 @@ def services(settings: Settings, commit: GroupCommit, bell: Doorbell, behind: Pr
         identity=identity(settings, db),
         accept=commit.submit,
         order=reading.order,
-        track=Tracking(reading.order, kept).find,
+        tracking=Tracking(reading.orders, kept),
         events=reading.events,
         changes=Watcher(clients["redis-cache"], db),
         list_orders=reading.page,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import redis
+import redis.asyncio
 import structlog
 from prometheus_client import Counter
 
@@ -20,10 +20,11 @@ _HIT, _MISS, _AWAY = (READS.labels(result) for result in ("hit", "miss", "away")
 # An entry is its rank, a fixed number of digits, and what is told; of one that has been outrun, the rank alone.
 _VERSION_LENGTH, _RANK_LENGTH = 10, 25
 _PUT = f"""
-local held = redis.call('GETRANGE', KEYS[1], 0, {_RANK_LENGTH - 1})
-if held > ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3])
-return 1
+for n, key in ipairs(KEYS) do
+  local rank, told, for_ms = unpack(ARGV, 3 * n - 2, 3 * n)
+  local held = redis.call('GETRANGE', key, 0, {_RANK_LENGTH - 1})
+  if held <= rank then redis.call('SET', key, rank .. told, 'PX', for_ms) end
+end
 """
 _OUTRUN = f"""
 for n, key in ipairs(KEYS) do
@@ -39,47 +40,61 @@ for _, key in ipairs(KEYS) do
 end
 """
 
+Order = tuple[str, str]  # tenant_id, order_id
+
 log = structlog.get_logger()
 
 
 class StatusCache:
     """One per process; a Redis that is away has nothing."""
 
-    def __init__(self, client: "redis.Redis") -> None:
-        self._client = client
+    def __init__(self, client: "redis.Redis", on_loop: "redis.asyncio.Redis") -> None:
+        """:param on_loop: the same for the event loop, on which many are looked for at a time"""
+        self._client, self._on_loop = client, on_loop
         self._put: Any = client.register_script(_PUT)
         self._outdate: Any = client.register_script(_OUTDATE)
         self._away_until = 0.0
 
-    def get(self, tenant_id: str, order_id: str) -> bytes | None:
+    def get(self, order: Order) -> bytes | None:
         if time.monotonic() < self._away_until:
-            _AWAY.inc()
-            return None
+            return _away(1)[0]
         try:
-            held: Any = self._client.get(_key(tenant_id, order_id))
+            held: Any = self._client.get(_key(order))
         except redis.RedisError as error:
             self._is_away(error)
-            _AWAY.inc()
-            return None
-        told = held[_RANK_LENGTH:] if held else None
-        (_HIT if told else _MISS).inc()
-        return told or None
+            return _away(1)[0]
+        return _told([held])[0]
 
-    def put(self, tenant_id: str, order_id: str, told: bytes, *, rank: tuple[int, int], for_ms: int) -> None:
+    async def get_all(self, orders: Sequence[Order]) -> list[bytes | None]:
+        """One answer for each, in order."""
+        if time.monotonic() < self._away_until:
+            return _away(len(orders))
+        try:
+            held: Any = await self._on_loop.mget(map(_key, orders))
+        except redis.RedisError as error:
+            self._is_away(error)
+            return _away(len(orders))
+        return _told(held)
+
+    def put(self, entries: Sequence[tuple[Order, bytes, tuple[int, int], int]]) -> None:
+        """
+        Keep what is told of orders, each unless something of a higher rank is kept.
+
+        :param entries: order, what is told, (version, time of the reading in ms), and for how many ms it is kept
+        """
         if time.monotonic() < self._away_until:
             return
         try:
-            self._put(keys=[_key(tenant_id, order_id)], args=[_written(rank), told, for_ms])
+            self._put(
+                keys=[_key(order) for order, _, _, _ in entries],
+                args=[part for _, told, rank, for_ms in entries for part in (_written(rank), told, for_ms)],
+            )
         except redis.RedisError as error:
             self._is_away(error)
 
-    def outdate(self, orders: Iterable[tuple[str, str]]) -> None:
-        """
-        What was read of these orders before now is told no more: something was done to them that makes no event.
-
-        :param orders: (tenant_id, order_id)
-        """
-        keys = [_key(*order) for order in orders]
+    def outdate(self, orders: Iterable[Order]) -> None:
+        """What was read of these orders before now is told no more: something was done to them that makes no event."""
+        keys = [*map(_key, orders)]
         if not keys or time.monotonic() < self._away_until:
             return
         try:
@@ -108,7 +123,7 @@ class Announcer:
             return
         try:
             self._outrun(
-                keys=[_key(*order) for order in changed],
+                keys=[*map(_key, changed)],
                 args=[_written((version, 0)) for version in changed.values()],
             )
             self._client.publish(
@@ -118,7 +133,21 @@ class Announcer:
             log.warning("changes-unannounced", error=type(error).__name__)
 
 
-def _key(tenant_id: str, order_id: str) -> str:
+def _told(held: Sequence[bytes | None]) -> list[bytes | None]:
+    told = [(each[_RANK_LENGTH:] or None) if each else None for each in held]
+    misses = told.count(None)
+    _HIT.inc(len(told) - misses)
+    _MISS.inc(misses)
+    return told
+
+
+def _away(count: int) -> list[bytes | None]:
+    _AWAY.inc(count)
+    return [None] * count
+
+
+def _key(order: Order) -> str:
+    tenant_id, order_id = order
     return f"uoop:order:{order_id}:{tenant_id}"
 
 

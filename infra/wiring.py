@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
-import redis
+import redis.asyncio
 import structlog
 from celery import Celery
 from kombu.exceptions import KombuError
+from redis.asyncio.retry import Retry as RetryOnLoop
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine as Database
@@ -77,16 +79,25 @@ class ProvidersUnknown(Unavailable):
 
 def redis_client(url: str, *, connect_s: float = 2, answer_s: float = 5) -> "redis.Redis":
     """A client that cannot hang."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=connect_s,
-        socket_timeout=answer_s,
-        socket_keepalive=True,
-        health_check_interval=15,
-        retry=Retry(
-            NoBackoff(), 1
-        ),  # a connection that went stale is made anew; its own default waits up to 10 s
-    )
+    retry = Retry(
+        NoBackoff(), 1
+    )  # a connection that went stale is made anew; its own default waits up to 10 s
+    return redis.Redis.from_url(url, retry=retry, **_impatience(connect_s, answer_s))
+
+
+def redis_client_for_loop(url: str, *, connect_s: float = 2, answer_s: float = 5) -> "redis.asyncio.Redis":
+    """The same for an event loop."""
+    retry = RetryOnLoop(NoBackoff(), 1)
+    return redis.asyncio.Redis.from_url(url, retry=retry, **_impatience(connect_s, answer_s))
+
+
+def _impatience(connect_s: float, answer_s: float) -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": connect_s,
+        "socket_timeout": answer_s,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    }
 
 
 def doorbell(settings: Settings, app: Celery) -> RedisDoorbell:

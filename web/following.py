@@ -14,7 +14,7 @@ _PRIVATE = ("Cache-Control", "private, no-cache")
 
 def told(found: Tracked, if_none_match: str | None) -> Told:
     """Status, header fields and body: 304 when the client has it already; Retry-After while it is under way."""
-    fields = [("ETag", f'"{found.etag}"'), _PRIVATE]
+    fields = [("ETag", _validator(found)), _PRIVATE]
     if found.status is Status.PENDING:
         fields.append(pacing.retry_after(found.accepted_at))
     if is_known(found, if_none_match):
@@ -24,7 +24,13 @@ def told(found: Tracked, if_none_match: str | None) -> Told:
 
 def is_known(found: Tracked, if_none_match: str | None) -> bool:
     """Whether the client has it already (RFC 9110, section 13.1.2)."""
-    return if_none_match is not None and parse_etags(if_none_match).contains_weak(found.etag)
+    if if_none_match is None:
+        return False
+    return if_none_match == _validator(found) or parse_etags(if_none_match).contains_weak(found.etag)
+
+
+def _validator(found: Tracked) -> str:
+    return f'"{found.etag}"'
 
 
 def is_worth_waiting(found: Tracked, if_none_match: str | None) -> bool:

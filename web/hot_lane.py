@@ -136,11 +136,14 @@ class HotLane:
             await _refuse(send, refusal, headers, path, hot_reading.ROUTE, started)
             return
         order_id, known = path.rpartition("/")[2], _text(headers, b"if-none-match")
-        wait_s = preferences.wait_s(_text(headers, b"prefer"))
-        async with _leaving(receive if wait_s else None) as gone:
-            found, waited_s = await self._reading.order(caller, order_id, known, wait_s, gone)
-            if gone.done():
-                return
+        wait_s, waited_s = preferences.wait_s(_text(headers, b"prefer")), 0.0
+        if wait_s:
+            async with _leaving(receive) as gone:
+                found, waited_s = await self._reading.changed_order(caller, order_id, known, wait_s, gone)
+                if gone.done():
+                    return
+        else:
+            found = await self._reading.order(caller, order_id, known)
         if found is None:
             self._services.limits.give_back(caller)  # Flask counts it again
             await self._hand_over(scope, _replaying(b""), send)
@@ -302,11 +305,8 @@ async def _fail(
 
 
 @asynccontextmanager
-async def _leaving(receive: Receive | None) -> AsyncIterator["asyncio.Future[None]"]:
-    """A future that is done when the client has gone; without `receive` nobody looks."""
-    if receive is None:
-        yield asyncio.get_running_loop().create_future()
-        return
+async def _leaving(receive: Receive) -> AsyncIterator["asyncio.Future[None]"]:
+    """A future that is done when the client has gone."""
     gone = asyncio.ensure_future(_gone(receive))
     try:
         yield gone

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
@@ -10,7 +10,8 @@ from app import errors
 from app.orders.model import FINAL
 from web import event_streams, following, preferences
 from web.following import Told
-from web.services import Principal, Services, Tracked
+from web.gathering import Gathering
+from web.services import OrderKey, Principal, Services, Tracked
 from web.waiting import Waiter, WaitingRoom
 
 READERS = 4  # threads: more of them only fight for the interpreter
@@ -29,19 +30,29 @@ class NoPlace(errors.Unavailable):
 
 
 class HotReading:
-    """Answers from the cache and Postgres, which a few threads ask; who waits costs no thread."""
+    """Answers from the cache, and from Postgres, which a few threads ask; who waits costs no thread."""
 
     def __init__(self, services: Services, *, places: int) -> None:
         """:param places: clients that may wait at a time"""
-        self._track, self._events = services.track, services.events
+        self._tracking, self._events = services.tracking, services.events
         self._room = WaitingRoom(services.changes, places=places)
         self._readers = ThreadPoolExecutor(READERS, "reading")
+        self._kept = Gathering(services.tracking.kept)
+        self._read = Gathering(self._read_in_thread)
 
     def close(self) -> None:
         """Nobody waits any more: all are answered, and streams end."""
         self._room.close()
 
-    async def order(
+    async def order(self, caller: Principal, order_id: str, if_none_match: str | None) -> Told | None:
+        """What is told of the order now; None for Flask to say what is wrong."""
+        try:
+            found = await self._find(caller, order_id)
+        except (errors.UoopError, TimeoutError):
+            return None
+        return following.told(found, if_none_match) if found else None
+
+    async def changed_order(
         self,
         caller: Principal,
         order_id: str,
@@ -50,17 +61,14 @@ class HotReading:
         gone: "asyncio.Future[None]",
     ) -> tuple[Told | None, float]:
         """
-        What is told of the order, and for how many seconds its client had waited; None for Flask to say what is wrong.
+        What is told of the order once it has changed, and for how many seconds its client had waited; None as above.
 
         :param gone: is done when the client no longer listens
         """
         try:
-            if wait_s:
-                return await self._wait(caller, order_id, if_none_match, wait_s, gone)
-            found = await self._find(caller, order_id, 0)
+            return await self._wait(caller, order_id, if_none_match, wait_s, gone)
         except (errors.UoopError, TimeoutError):
             return None, 0.0
-        return following.told(found, if_none_match) if found else None, 0.0
 
     async def events(
         self,
@@ -81,7 +89,7 @@ class HotReading:
         """
         after = event_streams.after(last_event_id)
         with self._room.place(order_id, caller.tenant_id) as waiter:
-            found = await self._find(caller, order_id, 0)
+            found = await self._find(caller, order_id)
             if found is None or found.status in FINAL:
                 return
             if waiter is None:
@@ -126,7 +134,7 @@ class HotReading:
     ) -> tuple[Told | None, float]:
         started = perf_counter()
         with self._room.place(order_id, caller.tenant_id) as waiter:
-            found = await self._find(caller, order_id, 0)
+            found = await self._find(caller, order_id)
             began = perf_counter()
             if waiter is None:
                 return _turned_away(following.told(found, if_none_match)) if found else None, 0.0
@@ -144,9 +152,30 @@ class HotReading:
             fields += preferences.applied(wait_s)
         return (status, fields, body), perf_counter() - began
 
-    async def _find(self, caller: Principal, order_id: str, at_least: int) -> Tracked | None:
+    async def _find(self, caller: Principal, order_id: str, at_least: int = 0) -> Tracked | None:
+        """
+        One order, None when the caller's tenant has no such order.
+
+        :param at_least: a version that the order is known to have reached: what is kept from before is not told
+        """
+        order = (caller.tenant_id, order_id)
+        found = await self._kept.find(order)
+        if found is None or found.version < at_least:
+            found = await self._read_anew(order)
+        return found
+
+    async def _read_anew(self, order: OrderKey) -> Tracked | None:
+        try:
+            return await self._read.find(order)
+        except errors.UoopError:
+            raise
+        except Exception:  # noqa: BLE001 (of some order that was read with this one: now this one alone)
+            (found,) = await self._read_in_thread([order])
+            return found
+
+    async def _read_in_thread(self, orders: Sequence[OrderKey]) -> Sequence[Tracked | None]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._track, caller.tenant_id, order_id, at_least)
+        return await loop.run_in_executor(self._readers, self._tracking.read, orders)
 
 
 def _turned_away(told: Told) -> Told:

@@ -49,7 +49,7 @@ def blueprint(services: Services) -> Blueprint:
     @operations.ORDER
     def tracking(order_id: str) -> Response:
         principal = authentication.caller(services, ORDERS_READ)
-        found = services.track(principal.tenant_id, order_id, 0)
+        found = services.tracking.find((principal.tenant_id, order_id))
         if found is None:
             raise OrderNotFound()
         status, fields, body = following.told(found, request.environ.get("HTTP_IF_NONE_MATCH"))
@@ -80,7 +80,7 @@ def blueprint(services: Services) -> Blueprint:
     @operations.EVENTS
     def stream(order_id: str) -> Response:
         principal = authentication.caller(services, EVENTS_READ, ORDERS_READ)
-        found = services.track(principal.tenant_id, order_id, 0)
+        found = services.tracking.find((principal.tenant_id, order_id))
         if found is None:
             raise OrderNotFound()
         after = event_streams.after(request.headers.get("Last-Event-ID"))

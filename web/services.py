@@ -80,6 +80,20 @@ class Tracked(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
+OrderKey = tuple[str, str]
+"""Tenant and order id."""
+
+
+class Tracker(Protocol):
+    """Where orders stand, as it is told; as `web.tracking.Tracking` says."""
+
+    def find(self, order: OrderKey) -> Tracked | None: ...
+
+    async def kept(self, orders: Sequence[OrderKey]) -> Sequence[Tracked | None]: ...
+
+    def read(self, orders: Sequence[OrderKey]) -> Sequence[Tracked | None]: ...
+
+
 class OrderChanges(Protocol):
     """Tells which orders have changed."""
 
@@ -268,7 +282,7 @@ class Services:
     accept(new)                    a future that ends after the commit, with Accepted or with KeyReused,
                                    ExternalIdTaken, InFlight, Unavailable
     order(tenant_id, order_id)     as Postgres has it, None when the tenant has no such order
-    track(tenant_id, order_id, at_least)  the same as it is told, as `web.tracking.Tracking.find` says
+    tracking                       the same as it is told
     events(tenant_id, order_id, after)  the order's events behind that sequence, none for another tenant's order
     changes                        tells which orders have changed
     list_orders(tenant_id, filter, after, limit)  newest first, those after the position `after`
@@ -293,7 +307,7 @@ class Services:
     identity: Identity
     accept: Callable[[NewOrder], Future[Accepted]]
     order: Callable[[str, str], OrderView | None]
-    track: Callable[[str, str, int], Tracked | None]
+    tracking: Tracker
     events: Callable[[str, str, int], list[Event]]
     changes: OrderChanges
     list_orders: Callable[[str, OrderFilter, Position | None, int], OrderPage]

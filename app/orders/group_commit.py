@@ -90,7 +90,8 @@ class GroupCommit:
 
     def _next_group(self, not_before: float) -> list[tuple[NewOrder, Any, Tell]]:
         group = [self._waiting.get()]
-        time.sleep(max(0.0, not_before - time.monotonic()))
+        if len(group) + self._waiting.qsize() < self._max_batch:  # a full group need not wait for more
+            time.sleep(max(0.0, not_before - time.monotonic()))
         while len(group) < self._max_batch:
             try:
                 group.append(self._waiting.get_nowait())

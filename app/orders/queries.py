@@ -1,6 +1,7 @@
 """Reading orders. Step names come from the saga definitions, which this layer does not know."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -63,20 +64,44 @@ _STATUS_OF = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _History:
+    """An order's row, its follow-ups, and all of its runs that are still kept, oldest first, each with its story."""
+
+    row: Any
+    later: Sequence[Past]
+    runs: Sequence[tuple[Standing, Sequence[StepRecord]]]
+
+
+def orders(
+    connection: Connection, wanted: Sequence[tuple[str, str]], *, steps: StepNames, stages: StageNames
+) -> dict[tuple[str, str], OrderView]:
+    """
+    Orders with their steps, those left out that the tenant does not have.
+
+    :param wanted: (tenant_id, order_id)
+    """
+    return {
+        (history.row.tenant_id, history.row.id): _view(connection, history, steps, stages)
+        for history in _histories(connection, wanted)
+    }
+
+
 def order(
     connection: Connection, tenant_id: str, order_id: str, *, steps: StepNames, stages: StageNames
 ) -> OrderView | None:
     """One order with its steps, None if the tenant has no such order."""
-    row = _row(connection, tenant_id, order_id)
-    if row is None:
-        return None
-    later = follow_ups.of_order(connection, row.id) if row.follow_ups else []
-    kept = _runs(connection, row, later)
+    wanted = (tenant_id, order_id)
+    return orders(connection, [wanted], steps=steps, stages=stages).get(wanted)
+
+
+def _view(connection: Connection, history: _History, steps: StepNames, stages: StageNames) -> OrderView:
+    row, later = history.row, history.later
     return OrderView(
         tracking_id=row.id,
         version=row.version,
         status=Status(row.status),
-        stage=_stage(kept[-1] if kept else None, stages),
+        stage=_stage(history.runs[-1][0] if history.runs else None, stages),
         external_order_id=row.external_order_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -84,7 +109,7 @@ def order(
         partner=row.partner,
         channel=row.channel,
         failure=_failure(row.failure),
-        steps=[view for run in kept for view in _steps(*_story(connection, run, steps))],
+        steps=[view for run, story in history.runs for view in _steps(story, steps(run.saga, run.version))],
         refunded=_refunded(connection, row) if later else None,
         cancellation=_cancellation(row, later),
     )
@@ -140,15 +165,15 @@ def timeline(
     connection: Connection, tenant_id: str, order_id: str, *, steps: StepNames
 ) -> list[TimelineEntry] | None:
     """What happened to the order, oldest first; None if the tenant has no such order."""
-    row = _row(connection, tenant_id, order_id)
-    if row is None:
+    found = _histories(connection, [(tenant_id, order_id)])
+    if not found:
         return None
+    row, later = found[0].row, found[0].later
     entries = [TimelineEntry(at=row.created_at, event="accepted")]
-    later = follow_ups.of_order(connection, row.id) if row.follow_ups else []
     entries += [TimelineEntry(at=run.asked_at, event=_ASKED[run.act]) for run in later if run.act in _ASKED]
-    for standing in _runs(connection, row, later):
+    for standing, story in found[0].runs:
         attempts: dict[tuple[int, Direction], int] = {}
-        story, names = _story(connection, standing, steps)
+        names = steps(standing.saga, standing.version)
         for record in story:
             place = (record.step, record.direction)
             attempts[place] = attempts.get(place, 0) + 1
@@ -158,24 +183,32 @@ def timeline(
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def _row(connection: Connection, tenant_id: str, order_id: str) -> Any:
-    return connection.execute(
-        text("SELECT * FROM uoop_orders WHERE id = :id AND tenant_id = :tenant"),
-        {"id": order_id, "tenant": tenant_id},
-    ).one_or_none()
-
-
-def _runs(connection: Connection, row: Any, later: Sequence[Past]) -> list[Standing]:
-    """All of the order's runs that are still kept, oldest first."""
-    ids = [row.run_id, *(run.run_id for run in later)] if row.run_id else []
-    return [found for run_id in ids if (found := runs.standing(connection, run_id))]
-
-
-def _story(
-    connection: Connection, run: Standing, steps: StepNames
-) -> tuple[Sequence[StepRecord], Sequence[str]]:
-    """A run's executions, and the names of its steps."""
-    return runs.story(connection, run.run_id), steps(run.saga, run.version)
+def _histories(connection: Connection, wanted: Sequence[tuple[str, str]]) -> list[_History]:
+    found = connection.execute(
+        text(
+            "SELECT o.id, o.tenant_id, version, status, external_order_id, created_at, updated_at, eta, partner, "
+            "channel, failure, total_amount, currency, run_id, follow_ups FROM uoop_orders o "
+            "JOIN unnest(CAST(:tenants AS text[]), CAST(:ids AS text[])) AS a(tenant_id, id) "
+            "ON (o.tenant_id, o.id) = (a.tenant_id, a.id)"
+        ),
+        {"tenants": [tenant_id for tenant_id, _ in wanted], "ids": [order_id for _, order_id in wanted]},
+    ).all()
+    followed = [row.id for row in found if row.follow_ups]
+    later = follow_ups.of_orders(connection, followed) if followed else {}
+    ids = {
+        row.id: [row.run_id, *(run.run_id for run in later.get(row.id, ()))] for row in found if row.run_id
+    }
+    of_all = [run_id for of_one in ids.values() for run_id in of_one]
+    standing = runs.standings(connection, of_all) if of_all else {}
+    stories = runs.stories(connection, [*standing]) if standing else {}
+    return [
+        _History(
+            row,
+            later.get(row.id, ()),
+            [(standing[n], stories[n]) for n in ids.get(row.id, ()) if n in standing],
+        )
+        for row in found
+    ]
 
 
 def _refunded(connection: Connection, row: Any) -> Refunded | None:

@@ -158,16 +158,19 @@ def asked(connection: Connection, run_ids: Sequence[int]) -> dict[int, Mapping[s
     return {row.run_id: row.asked for row in result}
 
 
-def of_order(connection: Connection, order_id: str) -> list[Past]:
-    """All of the order's follow-ups, oldest first."""
+def of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[str, list[Past]]:
+    """All of the orders' follow-ups, oldest first."""
     result = connection.execute(
         text(
-            "SELECT r.id AS run_id, f.asked ->> 'act' AS act, r.state, r.failure "
-            "FROM follow_ups f JOIN runs r ON r.id = f.run_id WHERE f.order_id = :order ORDER BY f.nth"
+            "SELECT f.order_id, r.id AS run_id, f.asked ->> 'act' AS act, r.state, r.failure "
+            "FROM follow_ups f JOIN runs r ON r.id = f.run_id WHERE f.order_id = ANY(:orders) ORDER BY f.nth"
         ),
-        {"order": order_id},
+        {"orders": list(order_ids)},
     )
-    return [Past(**{**row._mapping, "state": RunState(row.state)}) for row in result]
+    found: dict[str, list[Past]] = {order_id: [] for order_id in order_ids}
+    for order_id, run_id, act, state, failure in result:
+        found[order_id].append(Past(run_id=run_id, act=act, state=RunState(state), failure=failure))
+    return found
 
 
 def runs_of(connection: Connection, order_id: str) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from app import time_ids
-from app.database import rows
+from app.database import ids, rows
 from app.runs import acts
 from app.runs.allowed import Subject
 from app.runs.follow_ups import PRESENT_RUN
@@ -171,7 +171,7 @@ def attempts(connection: Connection, run_id: int, names: Sequence[str]) -> list[
             "SELECT e.step, c.direction, c.id, c.size, e.epoch, e.starts, e.started_at, e.finished_at, "
             "o.verdict, o.code, o.provider, o.detail " + OF_EXECUTIONS
         ),
-        {"id": run_id},
+        {"ids": ids([run_id])},
     )
     return [
         Attempt(

@@ -218,6 +218,23 @@ def test_after_a_group_of_several_whoever_comes_waits_for_others(
     assert one.result(BOUND_S).created_at == other.result(BOUND_S).created_at
 
 
+def test_a_full_group_waits_for_nobody(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, waited = threading.Event(), list[float]()
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=waited.append)
+    monkeypatch.setattr(group_commit, "time", clock)
+    commit = GroupCommit(db, GateDoorbell(gate), START, max_batch=2, pace_s=BOUND_S)
+    futures = [commit.submit(submission())]
+    while orders(db) < 1:
+        pass
+    futures += [commit.submit(submission()) for _ in range(4)]  # while the bell of the first is rung
+    gate.set()
+
+    for future in futures:
+        future.result(BOUND_S)
+
+    assert sum(waited) == 0
+
+
 class GateDoorbell:
     """Keeps whoever rings waiting until the gate is open."""
 

@@ -1,5 +1,6 @@
 """What is told about orders while they are under way and afterwards."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from fake_providers import Mood
@@ -29,6 +30,11 @@ def stage_name(saga: str, version: int, direction: Direction, stage: int) -> str
 def view(world: World, order: str, tenant: str = "default") -> OrderView | None:
     with world.db.begin() as connection:
         return queries.order(connection, tenant, order, steps=step_names, stages=stage_name)
+
+
+def views(world: World, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], OrderView]:
+    with world.db.begin() as connection:
+        return queries.orders(connection, wanted, steps=step_names, stages=stage_name)
 
 
 def timeline(world: World, order: str) -> list[TimelineEntry]:

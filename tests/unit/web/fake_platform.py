@@ -1,5 +1,6 @@
 """Fake services behind the front door."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
@@ -24,8 +25,8 @@ from app.orders.views import (
     TimelineEntry,
 )
 from app.outbox.model import Event
-from web.services import Listener, Principal, Services
-from web.tracking import Rank, Tracking
+from web.services import Listener, OrderKey, Principal, Services
+from web.tracking import Entry, StatusCache, Tracking
 
 TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
 OPERATOR = "uoop_eeeeeeee_0123456789abcdef0123456789abcdef"
@@ -80,11 +81,30 @@ class Messages:
 class NothingKept:
     """A status cache that has lost all."""
 
-    def get(self, tenant_id: str, order_id: str) -> bytes | None:
+    def get(self, order: OrderKey) -> bytes | None:
         return None
 
-    def put(self, tenant_id: str, order_id: str, told: bytes, *, rank: Rank, for_ms: int) -> None:
+    async def get_all(self, orders: Sequence[OrderKey]) -> Sequence[bytes | None]:
+        return [None] * len(orders)
+
+    def put(self, entries: Sequence[Entry]) -> None:
         return None
+
+
+class AllKept:
+    """A status cache that loses nothing and knows no ranks."""
+
+    def __init__(self) -> None:
+        self.told: dict[OrderKey, bytes] = {}
+
+    def get(self, order: OrderKey) -> bytes | None:
+        return self.told.get(order)
+
+    async def get_all(self, orders: Sequence[OrderKey]) -> Sequence[bytes | None]:
+        return [self.told.get(order) for order in orders]
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        self.told.update({entry.order: entry.told for entry in entries})
 
 
 class Changes:
@@ -121,6 +141,8 @@ class Platform:
         self.one_too_many = False
         self.admitted = 0
         self.view: OrderView | Exception | None = VIEW
+        self.cache: StatusCache = NothingKept()
+        self.read: list[list[OrderKey]] = []
         self.page = OrderPage([SUMMARY], Position(AT, ORDER_ID))
         self.asked: tuple[str, OrderFilter, Position | None, int] | None = None
         self.entries: list[TimelineEntry] | None = [TimelineEntry(at=AT, event="order.accepted")]
@@ -174,6 +196,10 @@ class Platform:
             raise self.view
         return self.view if (tenant_id, order_id) == ("t1", ORDER_ID) else None
 
+    def orders(self, wanted: Sequence[OrderKey]) -> dict[OrderKey, OrderView]:
+        self.read.append([*wanted])
+        return {order: view for order in wanted if (view := self.order(*order))}
+
     def list_orders(
         self, tenant_id: str, wanted: OrderFilter, after: Position | None, limit: int
     ) -> OrderPage:
@@ -192,7 +218,7 @@ class Platform:
             identity=self,
             accept=self.accept,
             order=self.order,
-            track=Tracking(self.order, NothingKept()).find,
+            tracking=Tracking(self.orders, self.cache),
             events=self.events,
             changes=self.changes,
             list_orders=self.list_orders,

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from fake_platform import ORDER_ID, TOKEN, VIEW, Platform
+from fake_platform import ORDER_ID, TOKEN, VIEW, AllKept, Platform
 from test_hot_lane import VARYING, hot_lane
 
 from app.orders.model import Status
+from app.orders.views import OrderView
 from web import preferences
 from web.app import create_app
 from web.hot_lane import HotLane
@@ -138,6 +139,48 @@ def test_a_wait_ends_when_the_order_has_changed(platform: Platform) -> None:
 
     assert json.loads(asked.body)["status"] == "CONFIRMED"
     assert asked.headers["preference-applied"] == "wait=60"
+
+
+def test_who_knows_of_a_newer_version_is_not_told_what_is_kept_of_an_older(platform: Platform) -> None:
+    async def story() -> Asked:
+        platform.view, platform.cache = PENDING, AllKept()
+        asked, task = ask(hot_lane(platform), prefer="wait=60")
+        await until(platform.changes.watched)
+        await until(lambda: platform.cache.get(("t1", ORDER_ID)))
+        platform.view = CONFIRMED
+        platform.changes.tell(2)
+        await asyncio.wait_for(task, 10)
+        return asked
+
+    asked = asyncio.run(story())
+
+    assert json.loads(asked.body)["status"] == "CONFIRMED"
+
+
+def test_who_asks_at_the_same_time_is_answered_by_one_reading(platform: Platform) -> None:
+    async def story() -> list[Asked]:
+        lane = hot_lane(platform)
+        return await asyncio.gather(*(answered(lane) for _ in range(5)))
+
+    told = asyncio.run(story())
+
+    assert [asked.status for asked in told] == [200] * 5
+    assert platform.read == [[("t1", ORDER_ID)]]
+
+
+def test_an_order_that_cannot_be_told_spoils_no_other(platform: Platform) -> None:
+    async def story() -> list[int]:
+        lane = hot_lane(platform)
+        tasks = [ask(lane, f"/v1/orders/{order_id}") for order_id in (ORDER_ID, "broken")]
+        await asyncio.wait_for(asyncio.gather(*(task for _, task in tasks)), 10)
+        return [asked.status for asked, _ in tasks]
+
+    def order(tenant_id: str, order_id: str) -> OrderView:
+        return VIEW if order_id == ORDER_ID else 1 / 0  # type: ignore[return-value]
+
+    platform.order = order  # type: ignore[method-assign]
+
+    assert asyncio.run(story()) == [200, 500]
 
 
 def test_a_wait_that_is_over_tells_what_stands(platform: Platform) -> None:

@@ -1,26 +1,24 @@
 """For how long what was told of an order is told again."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from fake_platform import VIEW
+from fake_platform import VIEW, NothingKept
 
 from app.orders.model import Status
-from web.tracking import Rank, Tracking
+from web.tracking import Entry, Tracking
 
 
-class Kept:
+class Noting(NothingKept):
     """A cache that keeps nothing, and notes for how long it should have."""
 
     def __init__(self) -> None:
         self.for_ms: list[int] = []
 
-    def get(self, _tenant_id: str, _order_id: str) -> bytes | None:
-        return None
-
-    def put(self, _tenant_id: str, _order_id: str, _told: bytes, *, rank: Rank, for_ms: int) -> None:
-        assert rank[0] == VIEW.version
-        self.for_ms.append(for_ms)
+    def put(self, entries: Sequence[Entry]) -> None:
+        assert [entry.rank[0] for entry in entries] == [VIEW.version]
+        self.for_ms += [entry.for_ms for entry in entries]
 
 
 @pytest.mark.parametrize(
@@ -36,8 +34,8 @@ class Kept:
 def test_an_order_is_kept_longer_the_less_may_befall_it(
     status: Status, stage: str | None, for_ms: int
 ) -> None:
-    kept, view = Kept(), replace(VIEW, status=status, stage=stage)
+    kept, view = Noting(), replace(VIEW, status=status, stage=stage)
 
-    Tracking(lambda *_: view, kept).find("t1", VIEW.tracking_id)
+    Tracking(lambda wanted: dict.fromkeys(wanted, view), kept).find(("t1", VIEW.tracking_id))
 
     assert kept.for_ms == [for_ms]
