@@ -138,6 +138,11 @@ class Settings(BaseSettings):
 
     front_slots: int = Field(default=3, ge=1, description="Cohorts in flight in the front lane")
     cohort_size: int = Field(default=1000, ge=1, le=10_000, description="Most orders that travel together")
+    spread_from: int = Field(
+        default=200,
+        ge=1,
+        description="Orders in a cohort whose steps go to the pools made for them; one process takes fewer all the way",
+    )
     lane_interval_ms: int = Field(
         default=200,
         ge=0,

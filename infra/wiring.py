@@ -61,6 +61,7 @@ from sagas.settlement import BOOKS
 from tasks import names
 from tasks.base import Services
 from tasks.doorbell import RedisDoorbell
+from tasks.time_limits import limited
 
 log = structlog.get_logger()
 
@@ -134,12 +135,13 @@ def services(settings: Settings, app: Celery) -> Services:
     db = database.engine(settings.database_url.get_secret_value(), pool_size=4)
     ledger = Ledger(redis_client(settings.ledger_url.get_secret_value()))
     bell = doorbell(settings, app)
-    carrier = CeleryCarrier(app, redis_client(settings.broker_url.get_secret_value()), SAGAS)
+    broker = redis_client(settings.broker_url.get_secret_value())
+    carrier = CeleryCarrier(app, broker, SAGAS, spread_from=settings.spread_from)
     limits = Limits(cohort_size=settings.cohort_size, lane_interval_s=settings.lane_interval_ms / 1000)
     ports = _ports(settings, db, ledger, bell)
     used = relays(settings, db, bell.ring)
     return Services(
-        engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits),
+        engine=Engine(ports, SAGAS, carrier, bell, Heartbeat(db), limits, limited),
         doorbell=bell,
         sequence=partial(_sequence, db),
         relays=Relays(used),

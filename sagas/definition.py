@@ -23,9 +23,13 @@ from app.runs.model import (
     Member,
     Outcome,
     Outcomes,
+    is_isolation_lane,
     step_lane,
 )
 from sagas.ports import Ports
+
+KILL_AFTER_S = 5.0  # what does not end when it is interrupted
+ISOLATION_LIMIT_S = 5.0
 
 
 class Queue(StrEnum):
@@ -190,6 +194,10 @@ class Step:
     give_up_code: str = "gave-up"
     in_doubt_code: str | None = None
     unskippable: str | None = None
+
+    def limit_s(self, lane: str) -> float:
+        """For how long it may be executed for a cohort of the lane."""
+        return min(self.time_limit_s, ISOLATION_LIMIT_S) if is_isolation_lane(lane) else self.time_limit_s
 
 
 @dataclass(frozen=True, slots=True)

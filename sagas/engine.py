@@ -8,11 +8,13 @@ by its answer whether the carrier should go on.
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
+from msgspec import structs
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -29,12 +31,13 @@ from app.runs.model import (
     LostCohort,
     Member,
     Outcome,
+    Outcomes,
     RunState,
     StepPassed,
     is_provider_lane,
 )
 from sagas import gate, isolation, pausing, state
-from sagas.definition import Call, Registry, Result, Saga
+from sagas.definition import Call, Registry, Result, Saga, Step
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
 
@@ -47,6 +50,8 @@ CRASHES_ALONE = 5  # a lone order must be worse than unlucky
 
 log = structlog.get_logger()
 T = TypeVar("T")
+
+Legs = Sequence[tuple[int, Sequence[int]]]  # stages, and steps of theirs
 
 
 class Carrier(Protocol):
@@ -70,6 +75,45 @@ class Limits:
     lane_interval_s: float = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A step of a cohort that one epoch's carrier has come to, or will."""
+
+    cohort_id: int
+    epoch: int
+    stage: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """
+    A step whose intent is written.
+
+    :param starts: how often it has been begun in this cohort
+    :param travelling: all members of the cohort
+    :param members: those who take part
+    :param refused: outcomes of those who may not go on
+    """
+
+    place: Place
+    cohort: Cohort
+    saga: Saga
+    executor: str
+    starts: int
+    travelling: list[Member]
+    members: list[Member]
+    refused: dict[int, Outcome]
+
+    @property
+    def definition(self) -> Step:
+        return self.saga.steps[self.place.step]
+
+
+def unlimited(_seconds: float) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 class Engine:
     """Moves runs. One per process; every method opens its own short transactions."""
 
@@ -81,9 +125,34 @@ class Engine:
         doorbell: Doorbell,
         heartbeat: Heartbeat,
         limits: Limits,
+        limited: Callable[[float], AbstractContextManager[None]] = unlimited,
     ) -> None:
+        """:param limited: interrupts what is done in it for longer than so many seconds"""
         self._ports, self._sagas, self._carrier, self._doorbell = ports, sagas, carrier, doorbell
-        self._heartbeat, self._limits = heartbeat, limits
+        self._heartbeat, self._limits, self._limited = heartbeat, limits, limited
+
+    def run_stretch(self, cohort_id: int, epoch: int, legs: Legs) -> bool:
+        """
+        Execute steps of a cohort one after the other, as far as it travels.
+
+        From one step to the next it is one transaction, and what was read of the orders is kept while all get through.
+
+        :param legs: stages and those of their steps to be executed; where these are several, the stage is closed here
+        :return: whether the carrier goes on to what comes next
+        """
+        executor = executions.new_executor()
+        places = [Place(cohort_id, epoch, stage, step) for stage, steps in legs for step in steps]
+        to_join = {stage for stage, steps in legs if len(steps) > 1}
+        begun: Begun | None = None
+        for n, place in enumerate(places):
+            ahead = places[n + 1 :]
+            goes_on, begun = self._execute(place, executor, begun, ahead)
+            ends_stage = not ahead or ahead[0].stage != place.stage
+            if goes_on and ends_stage and place.stage in to_join:
+                goes_on = self.join(cohort_id, epoch, place.stage)
+            if not goes_on:
+                return False
+        return True
 
     def run_step(self, cohort_id: int, epoch: int, stage: int, step: int) -> bool:
         """
@@ -91,32 +160,7 @@ class Engine:
 
         :return: whether the carrier goes on to what comes next
         """
-        executor = executions.new_executor()
-        try:
-            begun = self._patiently(lambda: self._begin(cohort_id, epoch, stage, step, executor))
-        except StepPassed:
-            return True
-        except LostCohort:
-            return False
-        cohort, starts, saga, members, outcomes = begun
-        with self._heartbeat.keeping(cohort_id, step, executor):
-            try:
-                result = self._act(saga, cohort, step, executor, members, starts)
-            except LostCohort:
-                return False
-        outcomes = {**outcomes, **result.outcomes}
-        branches = len(saga.travelled(cohort.direction)[stage]) > 1
-        try:
-            goes_on = self._patiently(
-                lambda: self._finish(
-                    cohort, saga, step, executor, members, Result(outcomes, result.record), branches
-                )
-            )
-        except LostCohort:
-            # the commit's answer may have been lost, not the commit
-            return self._patiently(lambda: self._was_mine(cohort, step, executor))
-        crash_points.reach(Point.AFTER_COMMIT, saga.steps[step].name, cohort.direction.name.lower())
-        return goes_on
+        return self.run_stretch(cohort_id, epoch, [(stage, (step,))])
 
     def join(self, cohort_id: int, epoch: int, stage: int) -> bool:
         """
@@ -165,21 +209,21 @@ class Engine:
             if pauses.lift(connection):
                 self._doorbell.ring(Bell.CLAIM)
         for lost in adopted:
-            if lost.starts >= (CRASHES if lost.size > 1 else CRASHES_ALONE):
+            if lost.starts >= (CRASHES if lost.claimed.size > 1 else CRASHES_ALONE):
                 self._take_apart(lost.claimed)
             else:
                 log.warning("cohort-resent", cohort_id=lost.claimed.id, epoch=lost.claimed.epoch)
                 self._send(lost.claimed, leg=lost.leg)
         return len(adopted)
 
-    def carrier_died(self, cohort_id: int, epoch: int, step: int | None) -> None:
+    def carrier_died(self, cohort_id: int, epoch: int, steps: Sequence[int]) -> None:
         """
-        Send a cohort again at once: the process that executed this step, or was about to, is surely dead.
+        Send a cohort again at once: the process that executed one of these steps, or was about to, is surely dead.
 
-        :param step: None if it died in a join
+        :param steps: none if it died in a join
         """
         with self._ports.engine.begin() as connection:
-            cohorts.forget_carrier(connection, cohort_id, epoch=epoch, step=step)
+            cohorts.forget_carrier(connection, cohort_id, epoch=epoch, steps=steps)
         self.sweep()
 
     def _take_apart(self, claimed: Claimed) -> None:
@@ -198,108 +242,149 @@ class Engine:
             _tell_parked(cohort, departures)
         self._doorbell.ring(Bell.CLAIM)
 
-    def _begin(
-        self, cohort_id: int, epoch: int, stage: int, step: int, executor: str
-    ) -> tuple[Cohort, int, Saga, list[Member], dict[int, Outcome]]:
+    def _execute(
+        self, place: Place, executor: str, begun: Begun | None, ahead: Sequence[Place]
+    ) -> tuple[bool, Begun | None]:
+        """
+        :param begun: the step, if it was begun together with the end of the last one
+        :param ahead: what comes next in the same stretch
+        :return: whether the carrier goes on, and the next step if it has been begun
+        """
+        try:
+            if begun is None:
+                begun = self._patiently(lambda: self._begin(place, executor, ahead))
+            result = self._act(begun)
+        except StepPassed:
+            return True, None
+        except LostCohort:
+            return False, None
+        try:
+            goes_on, following = self._patiently(lambda: self._finish(begun, result, ahead))
+        except LostCohort:
+            # the commit's answer may have been lost, not the commit
+            return self._patiently(lambda: self._was_mine(place, executor)), None
+        crash_points.reach(Point.AFTER_COMMIT, begun.definition.name, begun.cohort.direction.name.lower())
+        return goes_on, following
+
+    def _begin(self, place: Place, executor: str, ahead: Sequence[Place]) -> Begun:
         with self._ports.engine.begin() as connection:
-            cohort, starts = executions.begin(
-                connection, cohort_id=cohort_id, epoch=epoch, stage=stage, step=step, executor=executor
-            )
-            saga = self._sagas.get(cohort.saga, cohort.version)
-            definition = saga.steps[step]
-            travelling = executions.members(
+            return self._begin_in(connection, place, executor, ahead, None)
+
+    def _begin_in(
+        self,
+        connection: Connection,
+        place: Place,
+        executor: str,
+        ahead: Sequence[Place],
+        known: list[Member] | None,
+    ) -> Begun:
+        """:param known: the members, with what this step needs of them; None reads them, for the steps ahead too"""
+        cohort, starts = executions.begin(
+            connection,
+            cohort_id=place.cohort_id,
+            epoch=place.epoch,
+            stage=place.stage,
+            step=place.step,
+            executor=executor,
+        )
+        saga = self._sagas.get(cohort.saga, cohort.version)
+        definition = saga.steps[place.step]
+        travelling = _read(connection, cohort, saga, [place, *ahead]) if known is None else known
+        refused: dict[int, Outcome] = {}
+        held_back = pausing.lane(saga, definition, cohort) is not None
+        if cohort.direction is Direction.FORWARD and place.stage <= saga.bounded_stage:
+            refused = gate.expired(cohort, travelling, sure=starts == 1)
+        if cohort.direction is Direction.FORWARD and definition.name == saga.pivot and not held_back:
+            in_time = [m for m in travelling if m.run_id not in refused]
+            refused |= gate.close(
                 connection,
                 cohort,
-                reads=definition.reads,
-                uses=[(name, saga.numbers[name]) for name in definition.uses],
+                in_time,
+                needs_hold=saga.needs_hold,
+                once=definition.compensation is None,
+                sure=starts == 1,
             )
-            refused: dict[int, Outcome] = {}
-            held_back = pausing.lane(saga, definition, cohort) is not None
-            if cohort.direction is Direction.FORWARD and stage <= saga.bounded_stage:
-                refused = gate.expired(cohort, travelling, sure=starts == 1)
-            if cohort.direction is Direction.FORWARD and definition.name == saga.pivot and not held_back:
-                in_time = [m for m in travelling if m.run_id not in refused]
-                refused |= gate.close(
-                    connection,
-                    cohort,
-                    in_time,
-                    needs_hold=saga.needs_hold,
-                    once=definition.compensation is None,
-                    sure=starts == 1,
-                )
         members = [
-            state.remembering(m, step)
+            state.remembering(m, place.step)
             for m in travelling
-            if m.run_id not in refused and state.due_for(m, step, cohort.direction)
+            if m.run_id not in refused and state.due_for(m, place.step, cohort.direction)
         ]
-        return cohort, starts, saga, members, refused
+        return Begun(place, cohort, saga, executor, starts, travelling, members, refused)
 
-    def _act(
-        self, saga: Saga, cohort: Cohort, number: int, executor: str, members: Sequence[Member], starts: int
-    ) -> Result:
-        step = saga.steps[number]
-        if lane := pausing.lane(saga, step, cohort):
-            return pausing.held_back(members, lane, sure=starts == 1)
+    def _act(self, begun: Begun) -> Result:
+        """The outcomes of those that may not go on, and of the action for the others."""
+        cohort, step, members, starts = begun.cohort, begun.definition, begun.members, begun.starts
+        if lane := pausing.lane(begun.saga, step, cohort):
+            held_back = pausing.held_back(members, lane, sure=starts == 1)
+            return Result({**begun.refused, **held_back.outcomes})
         action = step.action if cohort.direction is Direction.FORWARD else step.compensation
         if not members or action is None:
-            return Result({})
+            return Result(begun.refused)
         patience_s = PROVIDER_LANE_PATIENCE_S if is_provider_lane(cohort.lane) else PATIENCE_S
         call = Call(
             lane=cohort.lane,
             patience_s=patience_s,
             sure=starts == 1,
             cohort_id=cohort.id,
-            step=number,
-            executor=executor,
+            step=begun.place.step,
+            executor=begun.executor,
             paused=pausing.partners(cohort),
         )
-        crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
+        with (
+            self._heartbeat.keeping(cohort.id, begun.place.step, begun.executor),
+            self._limited(step.limit_s(cohort.lane)),
+        ):
+            crash_points.reach(Point.BEFORE_EFFECT, step.name, cohort.direction.name.lower())
 
-        def act(part: Sequence[Member], sure: bool) -> Result:
-            crash_points.meet(step.name, [member.given.get("customer_id") for member in part])
-            return action(self._ports, replace(call, sure=sure), part)
+            def act(part: Sequence[Member], sure: bool) -> Result:
+                crash_points.meet(step.name, [member.given.get("customer_id") for member in part])
+                return action(self._ports, replace(call, sure=sure), part)
 
-        result = isolation.act(act, members, sure=call.sure, rejects=step.rejects)
-        crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
-        return result
+            result = isolation.act(act, members, sure=call.sure, rejects=step.rejects)
+            crash_points.reach(Point.AFTER_EFFECT, step.name, cohort.direction.name.lower())
+        return Result({**begun.refused, **result.outcomes}, result.record)
 
-    def _finish(
-        self,
-        cohort: Cohort,
-        saga: Saga,
-        step: int,
-        executor: str,
-        members: Sequence[Member],
-        result: Result,
-        branches: bool,
-    ) -> bool:
+    def _finish(self, begun: Begun, result: Result, ahead: Sequence[Place]) -> tuple[bool, Begun | None]:
+        """Keep the outcomes and move the cohort on, and in the same transaction begin what comes next."""
+        cohort, place, saga, step = begun.cohort, begun.place, begun.saga, begun.definition
+        branches = len(saga.travelled(cohort.direction)[place.stage]) > 1
+        following: Begun | None = None
         with self._ports.engine.begin() as connection:
             led = executions.lock(
                 connection, cohort_id=cohort.id, epoch=cohort.epoch, exclusively=not branches
             )
             outcomes = result.record(connection, result.outcomes) if result.record else result.outcomes
-            if saga.steps[step].optional and cohort.direction is Direction.FORWARD:
-                outcomes = state.leaving_out(saga.steps[step], led, members, outcomes)
+            if step.optional and cohort.direction is Direction.FORWARD:
+                outcomes = state.leaving_out(step, led, begun.members, outcomes)
             executions.finish(
                 connection,
                 cohort_id=cohort.id,
                 epoch=cohort.epoch,
-                step=step,
-                executor=executor,
+                step=place.step,
+                executor=begun.executor,
                 outcomes=outcomes,
             )
+            known: list[Member] | None = None
             if branches:
-                return True
-            passed = led.direction is Direction.FORWARD and all(
-                o.verdict in PASSED for o in outcomes.values()
-            )
-            if passed:
-                travels = self._go_on(connection, led, saga)
+                passed, travels = False, True
+                known = begun.travelling
+                ahead = [one for one in ahead if one.stage == place.stage]
             else:
-                by_run = {run_id: {step: outcome} for run_id, outcome in outcomes.items()}
-                travels = self._advance(connection, led, saga, by_run)
-        self._ring(passed=passed, travels=travels, emitted=saga.steps[step].emits)
-        return travels
+                passed = led.direction is Direction.FORWARD and all(
+                    o.verdict in PASSED for o in outcomes.values()
+                )
+                if passed:
+                    travels = self._go_on(connection, led, saga)
+                    known = _carried(begun, outcomes, ahead)
+                else:
+                    by_run = {run_id: {place.step: outcome} for run_id, outcome in outcomes.items()}
+                    travels = self._advance(connection, led, saga, by_run)
+            if travels and ahead:
+                with suppress(StepPassed, LostCohort):  # told when it is begun by itself
+                    following = self._begin_in(connection, ahead[0], begun.executor, ahead[1:], known)
+        if not branches:
+            self._ring(passed=passed, travels=travels, emitted=step.emits)
+        return travels, following
 
     def _join(self, cohort_id: int, epoch: int, stage: int) -> bool:
         with self._ports.engine.begin() as connection:
@@ -344,9 +429,11 @@ class Engine:
             return False
         return cohorts.move_on(connection, cohort, [])
 
-    def _was_mine(self, cohort: Cohort, step: int, executor: str) -> bool:
+    def _was_mine(self, place: Place, executor: str) -> bool:
         with self._ports.engine.begin() as connection:
-            return executions.finished_by(connection, cohort_id=cohort.id, step=step, executor=executor)
+            return executions.finished_by(
+                connection, cohort_id=place.cohort_id, step=place.step, executor=executor
+            )
 
     def _send(self, claimed: Claimed, *, leg: int) -> None:
         try:
@@ -378,6 +465,37 @@ class Engine:
                     raise
                 log.warning("database-away", error=type(error.orig).__name__)
                 time.sleep(0.2)
+
+
+def _read(connection: Connection, cohort: Cohort, saga: Saga, places: Sequence[Place]) -> list[Member]:
+    """The members with all that the steps at these places need, but what one of them learns from another."""
+    steps = [saga.steps[place.step] for place in places]
+    learnt = {step.name for step in steps} if cohort.direction is Direction.FORWARD else set()
+    reads = dict.fromkeys(column for step in steps for column in step.reads)
+    uses = dict.fromkeys(name for step in steps for name in step.uses if name not in learnt)
+    return executions.members(
+        connection, cohort, reads=list(reads), uses=[(name, saga.numbers[name]) for name in uses]
+    )
+
+
+def _carried(begun: Begun, outcomes: Outcomes, ahead: Sequence[Place]) -> list[Member] | None:
+    """The members as the next step would read them, once all have got through this one; None if it must read."""
+    name, steps = begun.definition.name, begun.saga.steps
+    if not any(name in steps[place.step].uses for place in ahead):
+        return [_unfailing(member) for member in begun.travelling]
+    carried = []
+    for member in begun.travelling:
+        outcome = outcomes.get(member.run_id)
+        if outcome is None or outcome.detail is None:
+            return None  # it was done in an earlier cohort
+        given = {**member.given, name: outcome.detail}
+        carried.append(structs.replace(member, attempts=0, failing_since=None, given=given))
+    return carried
+
+
+def _unfailing(member: Member) -> Member:
+    """Failures are those of the stage behind it."""
+    return structs.replace(member, attempts=0, failing_since=None) if member.attempts else member
 
 
 def _tell_parked(cohort: Cohort, departures: Sequence[Departure]) -> None:

@@ -1,6 +1,7 @@
 """The tasks that look for work: rung by the doorbell in milliseconds, called by beat in any case."""
 
 import time
+from collections.abc import Sequence
 
 from celery import shared_task
 
@@ -44,9 +45,9 @@ def sweep(self: ControlTask, **_: object) -> None:
 
 @shared_task(name=names.CARRIER_DIED, bind=True, base=ControlTask)
 def carrier_died(
-    self: ControlTask, *, cohort_id: int, epoch: int, step: int | None = None, **_: object
+    self: ControlTask, *, cohort_id: int, epoch: int, steps: Sequence[int] = (), **_: object
 ) -> None:
-    self.services.engine.carrier_died(cohort_id, epoch, step)
+    self.services.engine.carrier_died(cohort_id, epoch, steps)
 
 
 @shared_task(name=names.RELAY, bind=True, base=ControlTask)

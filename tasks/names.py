@@ -1,6 +1,6 @@
 """Names on the wire: of tasks and of queues. Never reused for another meaning."""
 
-RUN_STEP = "uoop.run-step"
+RUN_STEPS = "uoop.run-steps"
 JOIN = "uoop.join"
 CLAIM = "uoop.claim"
 SWEEP = "uoop.sweep"

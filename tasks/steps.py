@@ -9,17 +9,18 @@ from celery.signals import task_failure, task_internal_error
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from sagas.engine import Legs
 from tasks import names
 from tasks.base import ServiceTask
 
-CARRYING = (names.RUN_STEP, names.JOIN)
+CARRYING = (names.RUN_STEPS, names.JOIN)
 
 log = structlog.get_logger()
 
 
-@shared_task(name=names.RUN_STEP, bind=True)
-def run_step(self: ServiceTask, *, cohort_id: int, epoch: int, stage: int, step: int, **_: object) -> None:
-    if not self.services.engine.run_step(cohort_id, epoch, stage, step):
+@shared_task(name=names.RUN_STEPS, bind=True)
+def run_steps(self: ServiceTask, *, cohort_id: int, epoch: int, legs: Legs, **_: object) -> None:
+    if not self.services.engine.run_stretch(cohort_id, epoch, legs):
         raise Ignore
 
 
@@ -39,7 +40,11 @@ def _tell_of_a_death(sender: Any, exception: BaseException, kwargs: dict[str, An
     """
     if not isinstance(exception, WorkerLostError) or sender.name not in CARRYING:
         return
-    told = {name: kwargs.get(name) for name in ("cohort_id", "epoch", "step")}
+    told = {
+        "cohort_id": kwargs.get("cohort_id"),
+        "epoch": kwargs.get("epoch"),
+        "steps": [step for _, steps in kwargs.get("legs", ()) for step in steps],
+    }
     try:
         sender.app.send_task(names.CARRIER_DIED, kwargs=told, retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001 (whatever the broker's client raises, the sweep finds the cohort)
@@ -55,6 +60,6 @@ def _tell_of_an_unsent_message(
     if not isinstance(exception, KombuError | RedisError) or sender.name not in CARRYING:
         return
     try:
-        sender.services.engine.carrier_died(kwargs["cohort_id"], kwargs["epoch"], None)
+        sender.services.engine.carrier_died(kwargs["cohort_id"], kwargs["epoch"], ())
     except Exception as error:  # noqa: BLE001 (most likely the broker again: the next sweep that reaches it goes on)
         log.warning("cohort-not-sent", cohort_id=kwargs["cohort_id"], error=type(error).__name__)

@@ -42,6 +42,7 @@ class Claimed:
     direction: Direction
     lane: str
     itinerary: tuple[int, ...]
+    size: int
     rest_s: float = 0.0
 
 
@@ -56,7 +57,6 @@ class Lost:
 
     claimed: Claimed
     leg: int
-    size: int
     starts: int
 
 
@@ -173,7 +173,9 @@ def claim(
             "rest": rest_s,
         },
     ).one()
-    return Claimed(cohort_id, epoch, first.saga, first.version, first.direction, lane, stages, rest_s)
+    return Claimed(
+        cohort_id, epoch, first.saga, first.version, first.direction, lane, stages, len(group), rest_s
+    )
 
 
 def move_on(connection: Connection, cohort: Cohort, departures: Sequence[Departure]) -> bool:
@@ -346,9 +348,10 @@ def adopt_lost(
     )
     return [
         Lost(
-            Claimed(r.id, r.epoch, r.saga, r.version, Direction(r.direction), r.lane, tuple(r.itinerary)),
+            Claimed(
+                r.id, r.epoch, r.saga, r.version, Direction(r.direction), r.lane, tuple(r.itinerary), r.size
+            ),
             leg=r.leg,
-            size=r.size,
             starts=r.starts,
         )
         for r in result
@@ -366,14 +369,14 @@ def mark_sent(connection: Connection, cohort_id: int, *, epoch: int, incarnation
     )
 
 
-def forget_carrier(connection: Connection, cohort_id: int, *, epoch: int, step: int | None) -> None:
-    """Give up a cohort's carrier: what it was executing runs out now, and the next sweep adopts the cohort."""
+def forget_carrier(connection: Connection, cohort_id: int, *, epoch: int, steps: Sequence[int]) -> None:
+    """Give up a cohort's carrier: those of the steps that it executes run out now, the next sweep adopts the cohort."""
     connection.execute(
         text(
             "UPDATE executions SET lease_until = '-infinity' "
-            "WHERE cohort_id = :id AND epoch = :epoch AND step = :step AND finished_at IS NULL"
+            "WHERE cohort_id = :id AND epoch = :epoch AND step = ANY(:steps) AND finished_at IS NULL"
         ),
-        {"id": cohort_id, "epoch": epoch, "step": step},
+        {"id": cohort_id, "epoch": epoch, "steps": list(steps)},
     )
     connection.execute(
         text("UPDATE cohorts SET incarnation = '' WHERE id = :id AND epoch = :epoch AND ended_at IS NULL"),

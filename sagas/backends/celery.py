@@ -1,6 +1,13 @@
-"""A cohort's journey as a Celery chain, with a chord where steps run side by side."""
+"""
+A cohort's journey as a Celery chain of stretches, with a chord where many orders go through steps side by side.
+
+A stretch is what one worker does of it in one go. A message costs as much as what it has done for a few orders: these
+travel in one.
+"""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -8,19 +15,39 @@ from celery import Celery, chain, chord
 
 from app.runs.cohorts import Claimed
 from app.runs.model import EXPRESS, Direction, is_isolation_lane, is_provider_lane
-from sagas.definition import Priority, Queue, Registry, Step
+from sagas.definition import KILL_AFTER_S, Priority, Queue, Registry, Saga
 
-RUN_STEP, JOIN = "uoop.run-step", "uoop.join"
-KILL_AFTER_S = 5.0
-ISOLATION_LIMIT_S = 5.0
+RUN_STEPS, JOIN = "uoop.run-steps", "uoop.join"
+SPREAD_FROM = 200  # orders; fewer are through sooner by one worker than by several
 INCARNATION_KEY = "uoop:broker:incarnation"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """
+    Stages that one worker takes a cohort through.
+
+    :param is_spread: or one whose steps go to several workers, to be joined
+    """
+
+    stages: list[int]
+    is_spread: bool = False
 
 
 class CeleryCarrier:
     """Messages carry cohort, epoch and place; never state."""
 
-    def __init__(self, app: Celery, client: "redis.Redis", sagas: Registry) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        client: "redis.Redis",
+        sagas: Registry,
+        *,
+        spread_from: int = SPREAD_FROM,
+    ) -> None:
+        """:param spread_from: orders in a cohort whose steps go to the pools made for them"""
         self._app, self._client, self._sagas = app, client, sagas
+        self._spread_from = spread_from
 
     def send(self, claimed: Claimed, *, leg: int) -> None:
         self.canvas(claimed, leg=leg).apply_async(retry=False)
@@ -30,13 +57,16 @@ class CeleryCarrier:
         saga = self._sagas.get(claimed.saga, claimed.version)
         stages = saga.travelled(claimed.direction)
         links: list[Any] = []
-        for stage in claimed.itinerary[leg:]:
-            steps = [self._step(claimed, stage, n, saga.steps[n]) for n in stages[stage]]
-            if len(steps) == 1:
-                links.append(steps[0])
+        for stretch in stretches(saga, claimed, leg=leg, spread_from=self._spread_from):
+            if stretch.is_spread:
+                (stage,) = stretch.stages
+                header = [self._message(claimed, saga, [(stage, (step,))]) for step in stages[stage]]
+                spread = [branch.set(ignore_result=False) for branch in header]
+                links.append(chord(spread, self._join(claimed, stage), app=self._app))
             else:
-                header = [step.set(ignore_result=False) for step in steps]
-                links.append(chord(header, self._join(claimed, stage), app=self._app))
+                links.append(
+                    self._message(claimed, saga, [(stage, stages[stage]) for stage in stretch.stages])
+                )
         return chain(*links, app=self._app)
 
     def incarnation(self) -> str:
@@ -49,20 +79,19 @@ class CeleryCarrier:
         """Begin a new incarnation: messages may have been lost, so whatever no step is executing is sent again."""
         self._client.delete(INCARNATION_KEY)
 
-    def _step(self, claimed: Claimed, stage: int, step: int, definition: Step) -> Any:
-        arguments = {"cohort_id": claimed.id, "epoch": claimed.epoch, "stage": stage, "step": step}
-        limit_s = definition.time_limit_s
-        if is_isolation_lane(claimed.lane):
-            limit_s = min(limit_s, ISOLATION_LIMIT_S)
-        priority, queue = definition.priority, definition.queue
+    def _message(self, claimed: Claimed, saga: Saga, legs: Sequence[tuple[int, Sequence[int]]]) -> Any:
+        numbers = [step for _, steps in legs for step in steps]
+        limit_s = sum(saga.steps[n].limit_s(claimed.lane) for n in numbers)
+        priority = saga.steps[numbers[0]].priority
+        queue = _pool(saga, numbers)
         if claimed.direction is Direction.BACKWARD or claimed.lane == EXPRESS:
             # what is given back is waited for by others; express overtakes
             priority = min(priority, Priority.HIGH)
         if queue is Queue.PARTNER and is_provider_lane(claimed.lane):
             queue = Queue.PATIENT
         return self._app.signature(
-            RUN_STEP,
-            kwargs=arguments,
+            RUN_STEPS,
+            kwargs={"cohort_id": claimed.id, "epoch": claimed.epoch, "legs": legs},
             immutable=True,
             queue=str(queue),
             priority=int(priority),
@@ -73,3 +102,33 @@ class CeleryCarrier:
     def _join(self, claimed: Claimed, stage: int) -> Any:
         arguments = {"cohort_id": claimed.id, "epoch": claimed.epoch, "stage": stage}
         return self._app.signature(JOIN, kwargs=arguments, immutable=True, priority=int(Priority.HIGH))
+
+
+def stretches(saga: Saga, claimed: Claimed, *, leg: int, spread_from: int) -> list[Stretch]:
+    """
+    The rest of a journey: of few orders in one part, of many in as few as the pools allow that are made for its steps.
+
+    A cohort of an isolation lane has a message for each step: what it does to its worker shall harm no other step.
+    """
+    alone, few = is_isolation_lane(claimed.lane), claimed.size < spread_from
+    found: list[Stretch] = []
+    needed: set[Queue] | None = None  # by the last stretch; None if it takes no more
+    for stage in claimed.itinerary[leg:]:
+        steps = saga.travelled(claimed.direction)[stage]
+        own = {saga.steps[n].queue for n in steps} - {Queue.STEPS}
+        if alone or (len(steps) > 1 and not few):
+            found.append(Stretch([stage], is_spread=len(steps) > 1))
+            needed = None
+        elif needed is None or (len(needed | own) > 1 and not few):
+            found.append(Stretch([stage]))
+            needed = own
+        else:
+            found[-1].stages.append(stage)
+            needed |= own
+    return found
+
+
+def _pool(saga: Saga, steps: Sequence[int]) -> Queue:
+    """Who does these in one go: whoever waits for others anyway, else who computes."""
+    queues = {saga.steps[n].queue for n in steps}
+    return next((queue for queue in (Queue.PARTNER, Queue.OPTIMIZER) if queue in queues), Queue.STEPS)

@@ -289,8 +289,8 @@ def push_garbage(stack: Stack) -> None:
     with _sender(stack) as sender:
         for queue in QUEUES:
             sender.send_task("uoop.nobody-knows-it", kwargs={"cohort_id": 1}, queue=queue)
-            sender.send_task(names.RUN_STEP, kwargs={"cohort_id": "x" * OVERSIZE_BYTES}, queue=queue)
-            sender.send_task(names.RUN_STEP, args=[1, 2, 3], kwargs={"stage": None}, queue=queue)
+            sender.send_task(names.RUN_STEPS, kwargs={"cohort_id": "x" * OVERSIZE_BYTES}, queue=queue)
+            sender.send_task(names.RUN_STEPS, args=[1, 2, 3], kwargs={"stage": None}, queue=queue)
 
 
 def deliver_again(times: int, *, latest_s: float, seconds: float = 5.0) -> Action:
@@ -393,12 +393,12 @@ def carry_twice(stack: Stack, *, seconds: float = 5.0) -> None:
 def _travelling(stack: Stack, but: list[int], *, new_epoch: bool) -> Iterator[tuple[Claimed, int]]:
     rows = stack.sql(
         "UPDATE cohorts SET epoch = epoch + %s WHERE ended_at IS NULL AND id <> ALL(%s::bigint[]) AND id IN "
-        "(SELECT cohort_id FROM slots) RETURNING id, epoch, saga, version, direction, lane, itinerary, leg",
+        "(SELECT cohort_id FROM slots) RETURNING id, epoch, saga, version, direction, lane, itinerary, size, leg",
         int(new_epoch),
         but,
     )
-    for id_, epoch, saga, version, direction, lane, itinerary, leg in rows:
-        yield Claimed(id_, epoch, saga, version, Direction(direction), lane, tuple(itinerary)), leg
+    for id_, epoch, saga, version, direction, lane, itinerary, size, leg in rows:
+        yield Claimed(id_, epoch, saga, version, Direction(direction), lane, tuple(itinerary), size), leg
 
 
 def _none() -> Any:

@@ -170,7 +170,9 @@ class Stack:
 def started(place: Place = Place.PLAIN, **values: object) -> Iterator[Stack]:
     """The platform on a home of its own; stopped and removed at the end, kept if UOOP could not be stopped."""
     home = Path(tempfile.mkdtemp(prefix="faults-")).resolve()
-    given = Settings.load().with_values(home=home, port=0, flower=False, crash_points=True, **values)
+    given = Settings.load().with_values(
+        home=home, port=0, flower=False, crash_points=True, spread_from=1, **values
+    )
     try:
         if place is Place.PROXIED:
             with _behind_proxies(given) as proxied:

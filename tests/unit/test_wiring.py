@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -16,6 +17,7 @@ from infra.wiring import redis_client
 from sagas.all import SAGAS
 from sagas.backends import celery as backend
 from sagas.definition import Saga, Step
+from sagas.fulfill_order import FULFILL_ORDER
 from tasks import doorbell, names
 from tasks.base import Services, application
 
@@ -51,7 +53,7 @@ def test_every_task_name_is_registered_and_every_task_is_named(app: Celery) -> N
 
 
 def test_the_carriers_names_are_the_tasks_names() -> None:
-    assert (backend.RUN_STEP, backend.JOIN) == (names.RUN_STEP, names.JOIN)
+    assert (backend.RUN_STEPS, backend.JOIN) == (names.RUN_STEPS, names.JOIN)
 
 
 def test_task_names_are_plain_strings() -> None:
@@ -66,7 +68,7 @@ def test_every_task_goes_to_a_queue_that_is_consumed(app: Celery) -> None:
 
 def test_claims_do_not_stand_in_the_steps_way(app: Celery) -> None:
     step_queues = {str(step.queue) for saga in SAGAS for step in saga.steps}
-    looking = {app.conf.task_routes[name]["queue"] for name in TASK_NAMES - {names.RUN_STEP, names.JOIN}}
+    looking = {app.conf.task_routes[name]["queue"] for name in TASK_NAMES - {names.RUN_STEPS, names.JOIN}}
     shared = [
         queues for queues, _ in stack.WORKERS.values() if step_queues & set(queues) and looking & set(queues)
     ]
@@ -131,52 +133,84 @@ def test_a_sagas_steps_fit_their_bit_sets(saga: Saga) -> None:
     assert len(saga.steps) < 31
 
 
+@pytest.mark.parametrize("size", [1, 1000])
 @pytest.mark.parametrize(("saga", "way"), JOURNEYS)
-def test_every_journey_renders_as_a_canvas(app: Celery, saga: Saga, way: Direction) -> None:
+def test_a_journeys_messages_carry_each_step_once_into_a_pool_that_does_it(
+    app: Celery, saga: Saga, way: Direction, size: int
+) -> None:
     stages = saga.travelled(way)
-    claimed = Claimed(7, 3, saga.name, saga.version, way, "front", tuple(range(len(stages))))
-    carrier = backend.CeleryCarrier(app, redis_client("redis://127.0.0.1:1/0"), SAGAS)
+    claimed = Claimed(7, 3, saga.name, saga.version, way, "front", tuple(range(len(stages))), size)
 
     for leg in range(len(stages)):
-        messages = [*steps_of(carrier.canvas(claimed, leg=leg))]
+        messages = step_messages(app, claimed, leg)
 
-        expected = [(stage, step) for stage in range(leg, len(stages)) for step in stages[stage]]
-        assert [(m["kwargs"]["stage"], m["kwargs"]["step"]) for m in messages] == expected
-        assert all(set(m["kwargs"]) == {"cohort_id", "epoch", "stage", "step"} for m in messages)
-        assert [m["options"]["queue"] for m in messages] == [
-            str(saga.steps[step].queue) for _, step in expected
-        ]
+        carried = [(stage, step) for m in messages for stage, steps in m["kwargs"]["legs"] for step in steps]
+        assert carried == [(stage, step) for stage in range(leg, len(stages)) for step in stages[stage]]
+        assert all(set(m["kwargs"]) == {"cohort_id", "epoch", "legs"} for m in messages)
+        for message in messages:
+            pools = {str(saga.steps[step].queue) for _, steps in message["kwargs"]["legs"] for step in steps}
+            assert message["options"]["queue"] in pools
+            assert len(pools - {names.STEPS}) <= 1 or size == 1
         assert all(m["immutable"] for m in messages)
 
 
-def test_in_a_providers_lane_his_calls_wait_in_a_pool_of_their_own(app: Celery) -> None:
-    carrier = backend.CeleryCarrier(app, redis_client("redis://127.0.0.1:1/0"), SAGAS)
-    saga = next(iter(SAGAS))
-    stages = tuple(range(len(saga.forward)))
+def test_few_orders_are_carried_all_the_way_by_who_waits_for_others(app: Celery) -> None:
+    assert carried_by(app, size=3) == [("partner", [step.name for step in FULFILL_ORDER.steps])]
 
-    queues = {
-        lane: [
-            m["options"]["queue"]
-            for m in steps_of(
-                carrier.canvas(Claimed(7, 3, saga.name, saga.version, Direction.FORWARD, lane, stages), leg=0)
-            )
-        ]
-        for lane in ("front", "provider:swift")
-    }
 
-    assert names.PARTNER in queues["front"]
-    assert queues["provider:swift"] == [
-        names.PATIENT if queue == names.PARTNER else queue for queue in queues["front"]
+def test_many_orders_go_through_parallel_steps_in_several_workers(app: Celery) -> None:
+    assert carried_by(app, size=1000) == [
+        ("steps", ["validate-order"]),
+        ("steps", ["reserve-capacity"]),
+        ("partner", ["authorize-payment"]),
+        ("optimizer", ["plan-fulfilment"]),
+        ("partner", ["place-with-restaurant", "dispatch-to-partner", "confirm-order", "capture-payment"]),
     ]
 
 
-def steps_of(canvas: object) -> "list[dict[str, object]]":
-    """The step messages of a canvas, in order, joins left out."""
-    tasks = canvas.tasks if hasattr(canvas, "tasks") else [canvas]
-    found = []
-    for task in tasks:
-        found += list(task.tasks) if hasattr(task, "tasks") else [task]
-    return found
+def test_what_killed_a_worker_has_a_message_for_each_step(app: Celery) -> None:
+    assert [steps for _, steps in carried_by(app, size=1, lane="isolation:0")] == [
+        [step.name] for step in FULFILL_ORDER.steps
+    ]
+
+
+def test_in_a_providers_lane_his_calls_wait_in_a_pool_of_their_own(app: Celery) -> None:
+    front, provider = (
+        [queue for queue, _ in carried_by(app, size=1000, lane=lane)] for lane in ("front", "provider:swift")
+    )
+
+    assert names.PARTNER in front
+    assert provider == [names.PATIENT if queue == names.PARTNER else queue for queue in front]
+
+
+def test_a_message_may_take_as_long_as_all_its_steps(app: Celery) -> None:
+    (message,) = step_messages(app, fulfilling(size=3))
+
+    assert message["options"]["soft_time_limit"] == sum(step.time_limit_s for step in FULFILL_ORDER.steps)
+    assert message["options"]["time_limit"] > message["options"]["soft_time_limit"]
+
+
+def fulfilling(*, size: int, lane: str = "front") -> Claimed:
+    stages = tuple(range(len(FULFILL_ORDER.forward)))
+    return Claimed(7, 3, FULFILL_ORDER.name, FULFILL_ORDER.version, Direction.FORWARD, lane, stages, size)
+
+
+def carried_by(app: Celery, *, size: int, lane: str = "front") -> list[tuple[str, list[str]]]:
+    """Queue and steps of each message."""
+    return [
+        (
+            m["options"]["queue"],
+            [FULFILL_ORDER.steps[n].name for _, steps in m["kwargs"]["legs"] for n in steps],
+        )
+        for m in step_messages(app, fulfilling(size=size, lane=lane))
+    ]
+
+
+def step_messages(app: Celery, claimed: Claimed, leg: int = 0) -> list[Any]:
+    """The step messages of a journey, in order, joins left out."""
+    canvas = backend.CeleryCarrier(app, redis_client("redis://127.0.0.1:1/0"), SAGAS).canvas(claimed, leg=leg)
+    links = canvas.tasks if hasattr(canvas, "tasks") else [canvas]
+    return [m for link in links for m in (link.tasks if hasattr(link, "tasks") else [link])]
 
 
 def test_a_redis_that_is_away_is_noticed_at_once() -> None:

@@ -12,7 +12,7 @@ import redis
 from fake_providers import FakeProvider, Mood
 from sqlalchemy import Engine as Database
 from stage import Executor, Stage
-from world import RANKING, STEPS, Message, QuietDoorbell, WalkingCarrier, World, links
+from world import RANKING, STEPS, Message, QuietDoorbell, WalkingCarrier, World, links, stretches
 
 from app import errors
 from app.capacity import service as capacity
@@ -40,6 +40,7 @@ class Script:
     What happens.
 
     :param orders: so many, in cohorts of `size`, in a kitchen with `limit` places
+    :param stretched: whether one message carries the whole journey, or one step
     :param until: the step up to which all goes well
     :param fleet: whether there are couriers of our own
     :param deaf: whose answers to "do" are lost for ever, so that he must be asked otherwise
@@ -50,6 +51,7 @@ class Script:
     orders: int = 1
     size: int = 3
     limit: int = 3
+    stretched: bool = False
     until: str | None = None
     fleet: bool = False
     deaf: str | None = None
@@ -141,6 +143,7 @@ class Storm:
         self.may_fail: set[str] = set()
         self.may_park = False
         self.orders: list[str] = []
+        self._carries = stretches if script.stretched else links
 
     # what may happen
 
@@ -209,7 +212,7 @@ class Storm:
         if self.dead:
             found = self.dead[n % len(self.dead)]
             self._start(
-                "bury", lambda: self.world.engine.carrier_died(found.cohort_id, found.epoch, found.step)
+                "bury", lambda: self.world.engine.carrier_died(found.cohort_id, found.epoch, found.steps)
             )
 
     def go(self, times: int) -> None:
@@ -316,7 +319,7 @@ class Storm:
         self._collect()
         while self.inbox:
             message = self.inbox.pop(0)
-            if message.step == STEPS[until]:
+            if STEPS[until] in message.steps:
                 self.inbox.insert(0, message)
                 return
             if message.deliver(self.world.engine):
@@ -439,7 +442,7 @@ class Storm:
         """Take over what was given to the carrier."""
         sent, self.world.carrier.sent = self.world.carrier.sent, []
         for claimed, leg in sent:
-            journey = Journey(list(links(claimed, leg)))
+            journey = Journey(list(self._carries(claimed, leg)))
             self.journeys[claimed.id, claimed.epoch] = journey
             self.inbox += [message for message in journey.stages[0] if message.step is not None]
 

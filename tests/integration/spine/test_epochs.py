@@ -274,7 +274,7 @@ def test_a_carrier_that_is_given_up_before_its_sender_has_noted_it_stays_given_u
     claimed = world.claim_one()
     incarnation = world.carrier.incarnation()
     with world.db.begin() as connection:
-        cohorts.forget_carrier(connection, claimed.id, epoch=claimed.epoch, step=None)
+        cohorts.forget_carrier(connection, claimed.id, epoch=claimed.epoch, steps=())
         cohorts.mark_sent(connection, claimed.id, epoch=claimed.epoch, incarnation=incarnation)
 
     assert world.engine.sweep() == 1
@@ -477,7 +477,7 @@ def test_a_cohort_whose_executor_is_known_to_be_dead_is_sent_again_at_once(world
     if begun:
         begin(world, claimed, "validate-order")
 
-    world.engine.carrier_died(claimed.id, claimed.epoch, STEPS["validate-order"])
+    world.engine.carrier_died(claimed.id, claimed.epoch, [STEPS["validate-order"]])
 
     again, leg = resent(world)
     assert (again.id, again.epoch, leg) == (claimed.id, claimed.epoch + 1, 0)
@@ -519,7 +519,7 @@ def test_news_of_a_death_in_an_earlier_epoch_changes_nothing(world: World) -> No
     begin(world, claimed, "validate-order", epoch=claimed.epoch)
     before = world.everything()
 
-    world.engine.carrier_died(claimed.id, claimed.epoch - 1, STEPS["validate-order"])
+    world.engine.carrier_died(claimed.id, claimed.epoch - 1, [STEPS["validate-order"]])
 
     assert world.everything() == before
     assert world.carrier.sent == []

@@ -15,7 +15,7 @@ from world import START, World, submission
 from app.orders import accept
 from app.runs import cohorts, pressure
 from app.runs.cohorts import Claimed
-from app.runs.model import EXPRESS, FRONT
+from app.runs.model import EXPRESS, FRONT, Direction
 
 
 def lanes_of(world: World, claimed: list[Claimed]) -> Counter[str]:
@@ -59,7 +59,18 @@ def test_what_waited_for_a_slot_travels_together(world: World) -> None:
 
 def first_travelling(world: World) -> tuple[Claimed]:
     row = world.rows("SELECT * FROM cohorts WHERE ended_at IS NULL ORDER BY id LIMIT 1")[0]
-    return (Claimed(row.id, row.epoch, row.saga, row.version, row.direction, row.lane, tuple(row.itinerary)),)
+    return (
+        Claimed(
+            row.id,
+            row.epoch,
+            row.saga,
+            row.version,
+            Direction(row.direction),
+            row.lane,
+            tuple(row.itinerary),
+            row.size,
+        ),
+    )
 
 
 @pytest.mark.parametrize("mood", [None, Mood.REFUSE, Mood.SILENT])

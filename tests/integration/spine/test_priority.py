@@ -18,6 +18,7 @@ from app.runs.model import EXPRESS, Direction
 from infra.exposition import Stores
 from sagas.backends.celery import CeleryCarrier
 from sagas.definition import Priority, Registry, Saga
+from sagas.engine import Legs
 from sagas.fulfill_order import FULFILL_ORDER
 from tasks import names
 from tasks.base import application
@@ -40,8 +41,8 @@ class NotingEngine:
     def __init__(self, done: Done) -> None:
         self._done = done
 
-    def run_step(self, cohort_id: int, _epoch: int, _stage: int, step: int) -> bool:
-        self._done.append((cohort_id, step))
+    def run_stretch(self, cohort_id: int, _epoch: int, legs: Legs) -> bool:
+        self._done += [(cohort_id, step) for _, steps in legs for step in steps]
         return True
 
 
@@ -54,7 +55,7 @@ def app(client_url: str, client: "redis.Redis[bytes]", done: Done) -> Iterator[C
 
 
 def claimed(number: int, itinerary: tuple[int, ...], way: Direction = Direction.FORWARD) -> Claimed:
-    return Claimed(number, 1, FULFILL_ORDER.name, 1, way, "front", itinerary)
+    return Claimed(number, 1, FULFILL_ORDER.name, 1, way, "front", itinerary, size=1)
 
 
 def carrier(app: Celery, client: "redis.Redis[bytes]", saga: Saga = FULFILL_ORDER) -> CeleryCarrier:

@@ -52,6 +52,7 @@ SCRIPTS = st.builds(
     orders=st.sampled_from([1, 1, 2, 3]),
     size=st.integers(1, 3),
     limit=st.sampled_from([1, 3, 3]),
+    stretched=st.booleans(),
     until=st.sampled_from([None, *(step.name for step in FULFILL_ORDER.steps)]),
     fleet=st.sampled_from([False, False, True]),
     deaf=st.sampled_from([None, None, *SIDES]),

@@ -30,8 +30,9 @@ from app.runs import cohorts, follow_ups
 from app.runs.cohorts import Claimed
 from app.runs.follow_ups import Begun, FollowUp
 from sagas.all import SAGAS
+from sagas.backends import celery as backend
 from sagas.definition import Registry, Saga
-from sagas.engine import Engine, Limits
+from sagas.engine import Engine, Legs, Limits
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
@@ -81,17 +82,22 @@ class QuietDoorbell:
 
 @dataclass(frozen=True)
 class Message:
-    """One link of a journey: a step to run, or a join."""
+    """One link of a journey: a step to run, and perhaps a whole stretch that begins with it, or a join."""
 
     cohort_id: int
     epoch: int
     stage: int
     step: int | None
+    legs: Legs = ()
 
     def deliver(self, engine: Engine) -> bool:
         if self.step is None:
             return engine.join(self.cohort_id, self.epoch, self.stage)
-        return engine.run_step(self.cohort_id, self.epoch, self.stage, self.step)
+        return engine.run_stretch(self.cohort_id, self.epoch, self.legs or [(self.stage, (self.step,))])
+
+    @property
+    def steps(self) -> list[int]:
+        return [step for _, steps in self.legs for step in steps] or [self.step or 0]
 
 
 class WalkingCarrier:
@@ -125,6 +131,19 @@ def links(claimed: Claimed, leg: int = 0) -> Iterator[list[Message]]:
         if len(steps) > 1:
             steps.append(None)
         yield [Message(claimed.id, claimed.epoch, stage, step) for step in steps]
+
+
+def stretches(claimed: Claimed, leg: int = 0) -> Iterator[list[Message]]:
+    """The same as a small cohort's messages carry it: in one, but where it must be alone."""
+    saga = SAGAS.get(claimed.saga, claimed.version)
+    stages = saga.travelled(claimed.direction)
+    for stretch in backend.stretches(saga, claimed, leg=leg, spread_from=1_000_000):
+        if stretch.is_spread:
+            (stage,) = stretch.stages
+            yield [Message(claimed.id, claimed.epoch, stage, step) for step in (*stages[stage], None)]
+        else:
+            legs = tuple((stage, stages[stage]) for stage in stretch.stages)
+            yield [Message(claimed.id, claimed.epoch, legs[0][0], legs[0][1][0], legs)]
 
 
 def sagas_with(changed: Saga) -> Registry:
@@ -249,7 +268,7 @@ class World:
     def walk(self, claimed: Claimed, leg: int = 0, *, until: str | None = None) -> bool:
         """Carry the cohort as a chain would, up to but not into the step `until`; whether it came so far."""
         numbers = SAGAS.get(claimed.saga, claimed.version).numbers
-        for stage in links(claimed, leg):
+        for stage in stretches(claimed, leg) if until is None else links(claimed, leg):
             if until is not None and any(message.step == numbers[until] for message in stage):
                 return True
             went_on = [
