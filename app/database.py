@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,18 +28,21 @@ _NOTICES_ABSENCE = {
 T = TypeVar("T")
 
 
-def engine(url: str, *, pool_size: int, patience_s: float = PATIENCE_S) -> Engine:
+def engine(
+    url: str, *, pool_size: int, patience_s: float = PATIENCE_S, session: Mapping[str, str] | None = None
+) -> Engine:
     """
     An engine whose sessions cannot hang for ever: a statement ends after 30 s, an idle transaction after 15 s, and
     a session after 10 s whose server's host does not answer any more.
 
     :param url: `postgresql+psycopg2://...`
     :param patience_s: above which none of that is waited for, where half an answer is as good as none
+    :param session: further settings of Postgres for its sessions
     """
     options = (
         f"-c statement_timeout={_ms(patience_s)} "
         f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
-    )
+    ) + "".join(f" -c {name}={value}" for name, value in (session or {}).items())
     return sqlalchemy.create_engine(
         url,
         pool_size=pool_size,
@@ -72,6 +76,27 @@ class DatabaseAway(errors.Unavailable):
     """The database does not answer."""
 
     code = "database-away"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """
+    A statement that a session reads and plans only once.
+
+    :param head: its name and the types of its parameters, `name(text, integer)`
+    """
+
+    head: str
+    sql: str
+
+
+def prepare(connection: Connection, *statements: Prepared) -> None:
+    """Make them known to the session, if they are not; from then on they are called by `EXECUTE name(...)`."""
+    known: set[str] = connection.connection.info.setdefault("prepared", set())
+    for statement in statements:
+        if statement.head not in known:
+            connection.exec_driver_sql(f"PREPARE {statement.head} AS {statement.sql}")
+            known.add(statement.head)
 
 
 def read(engine: Engine, query: Callable[[Connection], T]) -> T:

@@ -16,7 +16,7 @@ from app.capacity.desk import CapacityDesk
 from app.doorbell import Bell, Doorbell
 from app.forecasting import service as forecasting
 from app.limits.service import Limiter
-from app.orders import queries
+from app.orders import accept, queries
 from app.orders.accept import StartWith
 from app.orders.group_commit import GroupCommit
 from app.orders.views import OrderFilter, OrderPage, OrderView, Position, TimelineEntry
@@ -126,7 +126,7 @@ def group_commit(settings: Settings, bell: Doorbell, behind: Pressure) -> GroupC
     url = settings.database_url.get_secret_value()
     later = (FULFILL_SCHEDULED_ORDER.name, FULFILL_SCHEDULED_ORDER.version)
     start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, later, behind.lane)
-    return GroupCommit(database.engine(url, pool_size=1), bell, start)
+    return GroupCommit(database.engine(url, pool_size=1, session=accept.SESSION), bell, start)
 
 
 def limiter(settings: Settings) -> Limiter:

@@ -213,7 +213,7 @@ class HotLane:
         :raises RateLimited: when it is one request too many
         :raises Overloaded: while too much of the tenant's waits behind the door
         """
-        limits = await self._count(caller)
+        limits = self._services.limits.take_now(caller) or await self._count(caller)
         try:
             submissions.admit(self._services, caller.tenant_id)
         except submissions.Overloaded as overload:

@@ -64,12 +64,15 @@ def _limits(tenant_id: str, key: str, key_rate: int, tenant_rate: int) -> tuple[
 
 
 @lru_cache(maxsize=10_000)
-def _policy(limits: tuple[Limit, Limit]) -> tuple[str, str]:
-    return "RateLimit-Policy", ", ".join(f'"{limit.name}";q={limit.rate_per_s};w=1' for limit in limits)
+def _policy(key_rate: int, tenant_rate: int) -> tuple[str, str]:
+    return "RateLimit-Policy", f'"key";q={key_rate};w=1, "tenant";q={tenant_rate};w=1'
 
 
 def _admitted(limits: tuple[Limit, Limit], retry_after_s: float | None, remaining: tuple[int, ...]) -> Fields:
-    fields = [("RateLimit", f'"key";r={remaining[0]};t=1, "tenant";r={remaining[1]};t=1'), _policy(limits)]
+    fields = [
+        ("RateLimit", f'"key";r={remaining[0]};t=1, "tenant";r={remaining[1]};t=1'),
+        _policy(limits[0].rate_per_s, limits[1].rate_per_s),
+    ]
     if retry_after_s is not None:
         raise RateLimited(retry_after_s=retry_after_s, fields=fields)
     return fields

@@ -45,11 +45,11 @@ class Limit:
 
 @dataclass(slots=True)
 class Lease:
-    """What this process holds of a bucket; `level` is what was left in it when it was last asked."""
+    """What this process holds of a bucket; `level` is what was left in it when it was last asked, 0 if in debt."""
 
     tokens: int = 0
     until: float = 0.0
-    level: float = 0.0
+    level: int = 0
     empty_until: float = 0.0
 
     def is_short(self, now: float) -> bool:
@@ -84,12 +84,17 @@ class Limiter:
     def take_now(self, limits: Sequence[Limit]) -> Standing | None:
         """Take one of each from memory; None when the shared buckets must be asked."""
         now = self.clock()
+        empty_until, is_short = 0.0, False
         with self._lock:
-            leases = [self._lease(limit) for limit in limits]
-            wait_s = max(lease.empty_until for lease in leases) - now
-            if wait_s > 0:
-                return Standing(wait_s, _remaining(leases))
-            return None if any(lease.is_short(now) for lease in leases) else _taken(leases, 0.0)
+            leases = []
+            for limit in limits:  # one plain loop: every request of every caller comes by here
+                lease = self._leases.get(limit.subject) or self._lease(limit)
+                empty_until = max(empty_until, lease.empty_until)
+                is_short = is_short or lease.is_short(now)
+                leases.append(lease)
+            if empty_until > now:
+                return Standing(empty_until - now, _remaining(leases))
+            return None if is_short else _taken(leases, 0.0)
 
     def take(self, limits: Sequence[Limit]) -> Standing:
         """The same, with one round trip to Redis where memory is not enough."""
@@ -125,7 +130,7 @@ class Limiter:
         with self._lock:
             for limit, (given, level) in zip(short, answers, strict=True):
                 lease = self._lease(limit)
-                lease.tokens, lease.until, lease.level = given, now + HELD_S, level
+                lease.tokens, lease.until, lease.level = given, now + HELD_S, max(0, int(level))
                 if given == 0:
                     lease.empty_until = now + (1 - level) / limit.rate_per_s
             leases = [self._lease(limit) for limit in limits]
@@ -168,7 +173,7 @@ class Limiter:
 
 def _taken(leases: Sequence[Lease], wait_s: float) -> Standing:
     """Take one of each, unless one is empty and must be waited for, or was just used up by others."""
-    if wait_s > 0 or any(lease.tokens < 1 for lease in leases):
+    if wait_s > 0 or min([lease.tokens for lease in leases]) < 1:
         return Standing(max(wait_s, AGAIN_S), _remaining(leases))
     for lease in leases:
         lease.tokens -= 1
@@ -176,4 +181,4 @@ def _taken(leases: Sequence[Lease], wait_s: float) -> Standing:
 
 
 def _remaining(leases: Sequence[Lease]) -> tuple[int, ...]:
-    return tuple(max(0, lease.tokens + int(lease.level)) for lease in leases)
+    return tuple([lease.tokens + lease.level for lease in leases])

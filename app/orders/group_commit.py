@@ -1,8 +1,8 @@
 """
 Group commit: whatever is submitted while one transaction runs goes into the next, together.
 
-An order costs a quarter in a group of 25 of what it costs in one of 5, so while several come at a time groups are
-paced; who comes alone is never kept waiting.
+An order costs a quarter in a group of 25 of what it costs in one of 5, so groups are paced: who comes soon after the
+last one began waits for others. Who comes later is never kept waiting.
 """
 
 import threading
@@ -25,6 +25,7 @@ from app.orders.model import Accepted, NewOrder
 
 MAX_BATCH = 256
 PACE_S = 0.025
+IN_VAIN, AT_ONCE = 3, 30  # groups
 
 log = structlog.get_logger()
 
@@ -39,6 +40,35 @@ Told = list[tuple[Any, Answer | CannotAccept]]  # who asked, and what he is told
 Tell = Callable[[Told], None]
 
 
+class Pace:
+    """
+    When the next group may begin: a pace after the last one began, as long as that brings orders together.
+
+    Who sends each order after the answer to the one before is always alone, and would only be slowed down: after
+    three groups in a row that waited for nobody, thirty begin at once.
+    """
+
+    def __init__(self, pace_s: float) -> None:
+        self._pace_s = pace_s
+        self._not_before = 0.0
+        self._in_vain = self._at_once = 0
+
+    def wait_s(self, now: float) -> float:
+        """For how long a group that could begin now has to wait."""
+        return max(0.0, self._not_before - now)
+
+    def begins(self, size: int, *, waited: bool, now: float) -> None:
+        """A group begins; it is that of the one who came first and of those who came while he waited."""
+        if size > 1:
+            self._in_vain = self._at_once = 0
+        elif waited:
+            self._in_vain += 1
+            self._at_once = AT_ONCE if self._in_vain >= IN_VAIN else 0
+        elif self._at_once:
+            self._at_once -= 1
+        self._not_before = 0.0 if self._at_once else now + self._pace_s
+
+
 class GroupCommit:
     """One committing thread per process, one transaction at a time."""
 
@@ -51,9 +81,11 @@ class GroupCommit:
         max_batch: int = MAX_BATCH,
         pace_s: float = PACE_S,
     ) -> None:
-        """:param pace_s: after the beginning of a group of several the next one begins, at the earliest"""
-        self._engine, self._doorbell, self._start = engine, doorbell, start
-        self._max_batch, self._pace_s = max_batch, pace_s
+        """:param pace_s: between the beginnings of two groups, as `Pace` says"""
+        # what accepts is one message, and so a transaction without BEGIN and COMMIT on ways of their own
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._doorbell, self._start = doorbell, start
+        self._max_batch, self._pace = max_batch, Pace(pace_s)
         self._waiting: SimpleQueue[tuple[NewOrder, Any, Tell]] = SimpleQueue()
         threading.Thread(target=self._run, name="group-commit", daemon=True).start()
 
@@ -73,10 +105,8 @@ class GroupCommit:
         self._waiting.put((new, asker, tell))
 
     def _run(self) -> None:
-        not_before = 0.0
         while True:
-            group = self._next_group(not_before)
-            not_before = time.monotonic() + self._pace_s if len(group) > 1 else 0.0
+            group = self._next_group()
             try:
                 answers = self._commit([new for new, _, _ in group])
             except Exception:  # whatever it was, nobody may wait for ever
@@ -88,15 +118,17 @@ class GroupCommit:
             for tell, pairs in told.items():
                 _tell(tell, pairs)
 
-    def _next_group(self, not_before: float) -> list[tuple[NewOrder, Any, Tell]]:
+    def _next_group(self) -> list[tuple[NewOrder, Any, Tell]]:
         group = [self._waiting.get()]
-        if len(group) + self._waiting.qsize() < self._max_batch:  # a full group need not wait for more
-            time.sleep(max(0.0, not_before - time.monotonic()))
+        is_full = len(group) + self._waiting.qsize() >= self._max_batch  # and need not wait for more
+        wait_s = 0.0 if is_full else self._pace.wait_s(time.monotonic())
+        time.sleep(wait_s)
         while len(group) < self._max_batch:
             try:
                 group.append(self._waiting.get_nowait())
             except Empty:
                 break
+        self._pace.begins(len(group), waited=wait_s > 0, now=time.monotonic())
         return group
 
     def _commit(self, batch: Sequence[NewOrder]) -> Sequence[Answer | CannotAccept]:
@@ -125,7 +157,7 @@ class GroupCommit:
         """
         for last in (False, True):
             try:
-                with self._engine.begin() as connection:
+                with self._engine.connect() as connection:
                     return accept.accept(connection, batch, self._start)
             except (OperationalError, InterfaceError):
                 if last:

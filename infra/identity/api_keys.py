@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence, Set
 
 import structlog
 from sqlalchemy import Engine as Database
@@ -14,6 +15,8 @@ from web.services import Principal
 LOOK_EVERY_S = 2.0
 """A key that is revoked opens nothing more after this time and one query, as long as Postgres answers."""
 UNKNOWN_PER_S = 100
+
+_NOBODY = (None, None)
 
 log = structlog.get_logger()
 
@@ -34,14 +37,14 @@ class ApiKeys:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._known: dict[str, ApiKey] = {}
+        self._known: dict[str, tuple[ApiKey, Principal]] = {}
         self._asked = (0.0, 0)  # in this second, so many
         threading.Thread(target=self._look, name="api-keys", daemon=True).start()
 
     def recognise(self, token: str) -> Principal | None:
         """Whose token this is, of the keys that are remembered."""
-        key = self._known.get(token[5 : 5 + keys.PREFIX_LENGTH])
-        return _principal(key) if key and key.matches(token) else None
+        key, principal = self._known.get(token[5 : 5 + keys.PREFIX_LENGTH], _NOBODY)
+        return principal if key and key.matches(token) else None
 
     def authenticate(self, token: str) -> Principal | None:
         """
@@ -54,17 +57,21 @@ class ApiKeys:
         if found or visible is None or visible in self._known:
             return found
         self._count_unknown()
-        self._known.update(database.read(self._db, lambda connection: keys.find(connection, [visible])))
+        self._find([visible])
         return self.recognise(token)
 
     def refresh(self) -> None:
         """Read all remembered keys again."""
         asked = [*self._known]
         if asked:
-            found = database.read(self._db, lambda connection: keys.find(connection, asked))
-            self._known.update(found)
-            for gone in set(asked) - found.keys():
+            for gone in set(asked) - self._find(asked):
                 del self._known[gone]
+
+    def _find(self, asked: Sequence[str]) -> Set[str]:
+        """Read these, and tell which there are."""
+        found = database.read(self._db, lambda connection: keys.find(connection, asked))
+        self._known.update({visible: (key, _principal(key)) for visible, key in found.items()})
+        return found.keys()
 
     def _look(self) -> None:
         pause = threading.Event()

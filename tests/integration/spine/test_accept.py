@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy import Engine as Database
+from sqlalchemy.exc import OperationalError
 from together import all_at_once
 from world import START, QuietDoorbell, World, document, submission
 
@@ -135,6 +136,16 @@ def test_an_external_id_is_one_orders(db: Database, apart: bool) -> None:
     assert isinstance(answers[1], ExternalIdTaken)
     assert answers[1].order_id == answers[0].order_id
     assert orders(db) == 1
+
+
+def test_whoever_wants_a_refused_ones_name_in_the_same_batch_shall_come_again(db: Database) -> None:
+    accepted(db, submission(external_order_id="theirs"))
+    refused, other = submission("key", external_order_id="theirs"), submission("key")
+
+    answers = accepted(db, refused, other)
+
+    assert [type(answer) for answer in answers] == [ExternalIdTaken, InFlight]
+    assert isinstance(accepted(db, other)[0], Accepted)
 
 
 def test_the_key_of_a_taken_external_id_stays_free(db: Database) -> None:
@@ -380,8 +391,8 @@ def test_who_was_not_answered_by_a_process_that_died_finds_the_order_by_his_key(
     assert orders(db) == 1
 
 
-# A connection is killed by the server at some moment of a commit; whoever asked sends the same again, as clients do.
-MOMENTS = ["before the batch", "before the commit", "after the commit"]
+# A connection breaks at some moment of a commit; whoever asked sends the same again, as clients do.
+MOMENTS = ["before the batch", "on the way to the commit", "after the commit"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -413,22 +424,38 @@ def test_connections_killed_again_and_again_never_give_two_orders(db: Database, 
     assert len(ids) == orders(db) == 2
 
 
+def end_in_the_midst(blocker: Connection, pid: int) -> None:
+    """End the session once it waits for the table that the blocker has locked."""
+    waits = text("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = :pid")
+    with blocker:
+        end = time.monotonic() + BOUND_S
+        while not blocker.execute(waits, {"pid": pid}).scalar() and time.monotonic() < end:
+            blocker.execute(text("SELECT pg_stat_clear_snapshot()"))
+        blocker.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+
 @contextmanager
 def killed(own: Database, db: Database, moment: str, *, times: int) -> Iterator[None]:
+    """The session is ended by the server; after the commit, its answer is lost as well."""
     left = times
 
-    def kill(connection: Connection) -> None:
+    def kill(connection: Connection, cursor: object, statement: str, *_: object) -> None:
         nonlocal left
-        if left == 0:
+        if left == 0 or "accept_orders" not in statement or "PREPARE" in statement:
             return
         left -= 1
-        raw = connection.connection.dbapi_connection
-        if moment == "after the commit":
-            raw.commit()
+        pid = connection.connection.dbapi_connection.info.backend_pid
+        if moment == "on the way to the commit":
+            blocker = db.connect()
+            blocker.execute(text("LOCK TABLE outbox_in IN SHARE MODE"))
+            threading.Thread(target=end_in_the_midst, args=(blocker, pid)).start()
+            return
         with db.connect() as other:
-            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": raw.info.backend_pid})
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        if moment == "after the commit":
+            raise OperationalError(statement, {}, psycopg2.OperationalError("the answer is lost"))
 
-    name = "begin" if moment == "before the batch" else "commit"
+    name = "after_cursor_execute" if moment == "after the commit" else "before_cursor_execute"
     event.listen(own, name, kill)
     try:
         yield
