@@ -44,13 +44,12 @@ class Heartbeat:
         pause = threading.Event()
         while True:
             self._wake.wait()
-            if not self._held:
-                self._wake.clear()
-                continue
-            pause.wait(self._every_s)
-            held = sorted(self._held)
-            if held:
-                self._prolong(held)
+            self._wake.clear()
+            while self._held:
+                pause.wait(self._every_s)
+                held = sorted(self._held)
+                if held:
+                    self._prolong(held)
 
     def _prolong(self, held: list[tuple[int, int, str]]) -> None:
         try:

@@ -35,8 +35,11 @@ def limited(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        faulthandler.cancel_dump_traceback_later()
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)  # one that comes now has come too late
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _interrupt(*_: Any) -> None:

@@ -295,6 +295,7 @@ def adopt_lost(
     That is: a step whose lease ran out; or no step running and the broker's incarnation has changed since it
     was sent, or it has not been sent within a second, or nothing has moved for max(30 s, 10 times what others have
     lately waited for their first step).
+    One that is just being moved on is left alone, and holds up nobody.
     A join whose branches are all finished is awaited for max(3 s, the same), twice as long in each further epoch: to
     send it again costs little, and the chord that should have sent it loses count when a branch dies between its
     result and its count. But where queues are longer than that, it must not go on for ever.
@@ -330,6 +331,7 @@ def adopt_lost(
                         OR branches_finished.since < clock_timestamp()
                             - make_interval(secs => greatest(:min_join_wait * 2 ^ least(c.epoch - 1, 4),
                                 usual.wait_s)) END
+                FOR NO KEY UPDATE OF c SKIP LOCKED
             )
             UPDATE cohorts c SET epoch = c.epoch + 1, progressed_at = clock_timestamp(), incarnation = NULL
             FROM lost WHERE c.id = lost.id AND c.epoch = lost.epoch AND c.ended_at IS NULL

@@ -37,6 +37,7 @@ KNOBS = (
     *(Knob({"front_slots": slots}) for slots in (1, 2, 6)),
     *(Knob({"lane_interval_ms": milliseconds}) for milliseconds in (0, 100, 500)),
     *(Knob({"cohort_size": size}) for size in (50, 250)),
+    *(Knob({"spread_from": size}) for size in (1, 5000)),
     *(Knob({"step_processes": count}) for count in (1, 4)),
     *(Knob({"partner_processes": count}) for count in (1, 4)),
     Knob({"control_processes": 1}),

@@ -95,8 +95,9 @@ class CeleryCarrier:
             immutable=True,
             queue=str(queue),
             priority=int(priority),
-            soft_time_limit=limit_s,
-            time_limit=limit_s + KILL_AFTER_S,
+            # never at the same moment as a step's own limit
+            soft_time_limit=limit_s + KILL_AFTER_S,
+            time_limit=limit_s + 2 * KILL_AFTER_S,
         )
 
     def _join(self, claimed: Claimed, stage: int) -> Any:
@@ -108,9 +109,11 @@ def stretches(saga: Saga, claimed: Claimed, *, leg: int, spread_from: int) -> li
     """
     The rest of a journey: of few orders in one part, of many in as few as the pools allow that are made for its steps.
 
-    A cohort of an isolation lane has a message for each step: what it does to its worker shall harm no other step.
+    A cohort of an isolation lane, and a lone order that is sent again, has a message for each step: what it does to its
+    worker shall harm no other step.
     """
-    alone, few = is_isolation_lane(claimed.lane), claimed.size < spread_from
+    alone = is_isolation_lane(claimed.lane) or (claimed.size == 1 and claimed.epoch > 1)
+    few = claimed.size < spread_from
     found: list[Stretch] = []
     needed: set[Queue] | None = None  # by the last stretch; None if it takes no more
     for stage in claimed.itinerary[leg:]:

@@ -183,6 +183,7 @@ def app_and_doors(
     app: Flask = create_app(services)
     loop = asyncio.new_event_loop()
     yield Doors(app.test_client(), HotLane(app, services, commit.submit_for, threads=2, places=10), loop)
+    loop.run_until_complete(services.tracking._cache._on_loop.aclose())  # type: ignore[attr-defined]
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
