@@ -30,7 +30,7 @@ def _warm_up(**_: object) -> None:
     """Bound the memory; connect and load now what the first cohort would wait for."""
     resource.setrlimit(resource.RLIMIT_DATA, (settings.child_memory_mb << 20,) * 2)
     made(celery)
-    if not {names.OPTIMIZER, names.PARTNER, names.PATIENT}.isdisjoint(celery.amqp.queues.consume_from):
+    if not {names.OPTIMIZER, names.PARTNER}.isdisjoint(celery.amqp.queues.consume_from):
         from app.optimization.assign import assign  # noqa: PLC0415 (loads OR-Tools)
         from app.optimization.model import Problem  # noqa: PLC0415
 
