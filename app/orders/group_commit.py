@@ -8,7 +8,7 @@ last one began waits for others. Who comes later is never kept waiting.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -38,6 +38,7 @@ class CannotAccept(errors.Unavailable):
 
 Told = list[tuple[Any, Answer | CannotAccept]]  # who asked, and what he is told
 Tell = Callable[[Told], None]
+Group = list[tuple[NewOrder, Any, Tell]]
 
 
 class Pace:
@@ -70,7 +71,10 @@ class Pace:
 
 
 class GroupCommit:
-    """One committing thread per process, one transaction at a time."""
+    """
+    One committing thread per process, one transaction at a time; beside it a full group in another, since more come
+    than one can take in.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class GroupCommit:
         self._doorbell, self._start = doorbell, start
         self._max_batch, self._pace = max_batch, Pace(pace_s)
         self._waiting: SimpleQueue[tuple[NewOrder, Any, Tell]] = SimpleQueue()
+        self._beside, self._is_alone = ThreadPoolExecutor(1, "group-commit-beside"), threading.Semaphore()
         threading.Thread(target=self._run, name="group-commit", daemon=True).start()
 
     def submit(self, new: NewOrder) -> "Future[Accepted]":
@@ -107,18 +112,30 @@ class GroupCommit:
     def _run(self) -> None:
         while True:
             group = self._next_group()
-            try:
-                answers = self._commit([new for new, _, _ in group])
-            except Exception:  # whatever it was, nobody may wait for ever
-                log.exception("group-commit-failed", size=len(group))
-                answers = [CannotAccept() for _ in group]
-            told: dict[Tell, Told] = {}
-            for (_, asker, tell), answer in zip(group, answers, strict=True):
-                told.setdefault(tell, []).append((asker, answer))
-            for tell, pairs in told.items():
-                _tell(tell, pairs)
+            if len(group) == self._max_batch and self._is_alone.acquire(blocking=False):
+                self._beside.submit(self._serve_beside, group)
+            else:
+                self._serve(group)
 
-    def _next_group(self) -> list[tuple[NewOrder, Any, Tell]]:
+    def _serve_beside(self, group: Group) -> None:
+        try:
+            self._serve(group)
+        finally:
+            self._is_alone.release()
+
+    def _serve(self, group: Group) -> None:
+        try:
+            answers = self._commit([new for new, _, _ in group])
+        except Exception:  # whatever it was, nobody may wait for ever
+            log.exception("group-commit-failed", size=len(group))
+            answers = [CannotAccept() for _ in group]
+        told: dict[Tell, Told] = {}
+        for (_, asker, tell), answer in zip(group, answers, strict=True):
+            told.setdefault(tell, []).append((asker, answer))
+        for tell, pairs in told.items():
+            _tell(tell, pairs)
+
+    def _next_group(self) -> Group:
         group = [self._waiting.get()]
         is_full = len(group) + self._waiting.qsize() >= self._max_batch  # and need not wait for more
         wait_s = 0.0 if is_full else self._pace.wait_s(time.monotonic())

@@ -246,14 +246,34 @@ def test_a_full_group_waits_for_nobody(db: Database, monkeypatch: pytest.MonkeyP
     assert sum(waited) == 0
 
 
-class GateDoorbell:
-    """Keeps whoever rings waiting until the gate is open."""
+def test_beside_a_full_group_another_is_committed(db: Database) -> None:
+    first, gate = threading.Event(), threading.Event()
+    commit = GroupCommit(db, GateDoorbell(first, first, gate), START, max_batch=2, pace_s=0)
+    futures = [commit.submit(submission())]
+    while orders(db) < 1:
+        pass
+    futures += [commit.submit(submission()) for _ in range(4)]  # while the bell of the first is rung
 
-    def __init__(self, gate: threading.Event) -> None:
-        self._gate = gate
+    first.set()
+    until = time.monotonic() + BOUND_S
+    while orders(db) < 5 and time.monotonic() < until:
+        pass
+    committed = orders(db)
+    gate.set()
+
+    assert committed == 5
+    assert [type(future.result(BOUND_S)) for future in futures] == [Accepted] * 5
+
+
+class GateDoorbell:
+    """Keeps whoever rings waiting until his gate is open; the last is that of all who come later."""
+
+    def __init__(self, *gates: threading.Event) -> None:
+        self._gates = list(gates)
 
     def ring(self, bell: Bell) -> None:
-        self._gate.wait(BOUND_S)
+        gate = self._gates.pop(0) if len(self._gates) > 1 else self._gates[0]
+        gate.wait(BOUND_S)
 
 
 def test_batches_with_crossing_keys_do_not_deadlock(db: Database) -> None:
