@@ -14,7 +14,6 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
-from msgspec import structs
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -31,15 +30,15 @@ from app.runs.model import (
     LostCohort,
     Member,
     Outcome,
-    Outcomes,
     RunState,
     StepPassed,
     is_provider_lane,
 )
-from sagas import gate, isolation, pausing, state
-from sagas.definition import Call, Registry, Result, Saga, Step
+from sagas import gate, isolation, pausing, state, stretch
+from sagas.definition import Call, Registry, Result, Saga
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
+from sagas.stretch import Begun, Legs, Place
 
 PATIENCE_S = 0.5
 PROVIDER_LANE_PATIENCE_S = 5.0
@@ -50,8 +49,6 @@ CRASHES_ALONE = 5  # a lone order must be worse than unlucky
 
 log = structlog.get_logger()
 T = TypeVar("T")
-
-Legs = Sequence[tuple[int, Sequence[int]]]  # stages, and steps of theirs
 
 
 class Carrier(Protocol):
@@ -73,41 +70,6 @@ class Limits:
 
     cohort_size: int = 1000
     lane_interval_s: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A step of a cohort that one epoch's carrier has come to, or will."""
-
-    cohort_id: int
-    epoch: int
-    stage: int
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """
-    A step whose intent is written.
-
-    :param starts: how often it has been begun in this cohort
-    :param travelling: all members of the cohort
-    :param members: those who take part
-    :param refused: outcomes of those who may not go on
-    """
-
-    place: Place
-    cohort: Cohort
-    saga: Saga
-    executor: str
-    starts: int
-    travelling: list[Member]
-    members: list[Member]
-    refused: dict[int, Outcome]
-
-    @property
-    def definition(self) -> Step:
-        return self.saga.steps[self.place.step]
 
 
 def unlimited(_seconds: float) -> AbstractContextManager[None]:
@@ -289,7 +251,7 @@ class Engine:
         )
         saga = self._sagas.get(cohort.saga, cohort.version)
         definition = saga.steps[place.step]
-        travelling = _read(connection, cohort, saga, [place, *ahead]) if known is None else known
+        travelling = stretch.read(connection, cohort, saga, [place, *ahead]) if known is None else known
         refused: dict[int, Outcome] = {}
         held_back = pausing.lane(saga, definition, cohort) is not None
         if cohort.direction is Direction.FORWARD and place.stage <= saga.bounded_stage:
@@ -375,7 +337,7 @@ class Engine:
                 )
                 if passed:
                     travels = self._go_on(connection, led, saga)
-                    known = _carried(begun, outcomes, ahead)
+                    known = stretch.carried(begun, outcomes, ahead)
                 else:
                     by_run = {run_id: {place.step: outcome} for run_id, outcome in outcomes.items()}
                     travels = self._advance(connection, led, saga, by_run)
@@ -465,37 +427,6 @@ class Engine:
                     raise
                 log.warning("database-away", error=type(error.orig).__name__)
                 time.sleep(0.2)
-
-
-def _read(connection: Connection, cohort: Cohort, saga: Saga, places: Sequence[Place]) -> list[Member]:
-    """The members with all that the steps at these places need, but what one of them learns from another."""
-    steps = [saga.steps[place.step] for place in places]
-    learnt = {step.name for step in steps} if cohort.direction is Direction.FORWARD else set()
-    reads = dict.fromkeys(column for step in steps for column in step.reads)
-    uses = dict.fromkeys(name for step in steps for name in step.uses if name not in learnt)
-    return executions.members(
-        connection, cohort, reads=list(reads), uses=[(name, saga.numbers[name]) for name in uses]
-    )
-
-
-def _carried(begun: Begun, outcomes: Outcomes, ahead: Sequence[Place]) -> list[Member] | None:
-    """The members as the next step would read them, once all have got through this one; None if it must read."""
-    name, steps = begun.definition.name, begun.saga.steps
-    if not any(name in steps[place.step].uses for place in ahead):
-        return [_unfailing(member) for member in begun.travelling]
-    carried = []
-    for member in begun.travelling:
-        outcome = outcomes.get(member.run_id)
-        if outcome is None or outcome.detail is None:
-            return None  # it was done in an earlier cohort
-        given = {**member.given, name: outcome.detail}
-        carried.append(structs.replace(member, attempts=0, failing_since=None, given=given))
-    return carried
-
-
-def _unfailing(member: Member) -> Member:
-    """Failures are those of the stage behind it."""
-    return structs.replace(member, attempts=0, failing_since=None) if member.attempts else member
 
 
 def _tell_parked(cohort: Cohort, departures: Sequence[Departure]) -> None:

@@ -9,7 +9,7 @@ from celery.signals import task_failure, task_internal_error
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from sagas.engine import Legs
+from sagas.stretch import Legs
 from tasks import names
 from tasks.base import ServiceTask
 

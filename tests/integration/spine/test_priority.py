@@ -18,8 +18,8 @@ from app.runs.model import EXPRESS, Direction
 from infra.exposition import Stores
 from sagas.backends.celery import CeleryCarrier
 from sagas.definition import Priority, Registry, Saga
-from sagas.engine import Legs
 from sagas.fulfill_order import FULFILL_ORDER
+from sagas.stretch import Legs
 from tasks import names
 from tasks.base import application
 from tasks.priorities import kept_under

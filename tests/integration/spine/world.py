@@ -32,11 +32,12 @@ from app.runs.follow_ups import Begun, FollowUp
 from sagas.all import SAGAS
 from sagas.backends import celery as backend
 from sagas.definition import Registry, Saga
-from sagas.engine import Engine, Legs, Limits
+from sagas.engine import Engine, Limits
 from sagas.fulfill_order import FULFILL_ORDER
 from sagas.heartbeat import Heartbeat
 from sagas.ports import Ports
 from sagas.refund_order import REFUND_ORDER
+from sagas.stretch import Legs
 
 START = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, ("fulfill-scheduled-order", 1))
 RANKING = ("dhow", "falcon", "swift")  # by their fees, below
