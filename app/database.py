@@ -29,7 +29,12 @@ T = TypeVar("T")
 
 
 def engine(
-    url: str, *, pool_size: int, patience_s: float = PATIENCE_S, session: Mapping[str, str] | None = None
+    url: str,
+    *,
+    pool_size: int,
+    patience_s: float = PATIENCE_S,
+    session: Mapping[str, str] | None = None,
+    autocommit: bool = False,
 ) -> Engine:
     """
     An engine whose sessions cannot hang for ever: a statement ends after 30 s, an idle transaction after 15 s, and
@@ -38,6 +43,7 @@ def engine(
     :param url: `postgresql+psycopg2://...`
     :param patience_s: above which none of that is waited for, where half an answer is as good as none
     :param session: further settings of Postgres for its sessions
+    :param autocommit: whether each message is a transaction by itself
     """
     options = (
         f"-c statement_timeout={_ms(patience_s)} "
@@ -50,6 +56,8 @@ def engine(
         hide_parameters=True,  # they hold what customers sent, and errors are logged
         pool_recycle=1800,
         json_deserializer=_read_json,
+        # of the connection once and for all: set at each checkout, it loses those that break just then
+        **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
         connect_args={
             "connect_timeout": round(min(patience_s, CONNECT_S)),
             "options": options,

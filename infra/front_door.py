@@ -126,7 +126,7 @@ def group_commit(settings: Settings, bell: Doorbell, behind: Pressure) -> GroupC
     url = settings.database_url.get_secret_value()
     later = (FULFILL_SCHEDULED_ORDER.name, FULFILL_SCHEDULED_ORDER.version)
     start = StartWith(FULFILL_ORDER.name, FULFILL_ORDER.version, later, behind.lane)
-    return GroupCommit(database.engine(url, pool_size=2, session=accept.SESSION), bell, start)
+    return GroupCommit(accept.engine(url, pool_size=2), bell, start)
 
 
 def limiter(settings: Settings) -> Limiter:

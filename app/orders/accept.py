@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import uuid_utils
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from app import database
 from app.database import Prepared, rows
@@ -97,7 +97,7 @@ _IN_ONE_MESSAGE = text(
 )
 
 # Plans are kept for as long as the session lives, so they must not depend on how small a table was when they were made
-SESSION = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+_SESSION = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,11 @@ class StartWith:
     version: int
     later: tuple[str, int]
     lane: Callable[[str], str] = lambda _: FRONT
+
+
+def engine(url: str, *, pool_size: int) -> Engine:
+    """For :func:`accept`: the one message is a transaction without BEGIN and COMMIT on ways of their own."""
+    return database.engine(url, pool_size=pool_size, session=_SESSION, autocommit=True)
 
 
 def accept(connection: Connection, batch: Sequence[NewOrder], start: StartWith) -> list[Answer]:

@@ -18,7 +18,6 @@ from sqlalchemy.exc import OperationalError
 from together import all_at_once
 from world import START, QuietDoorbell, World, document, submission
 
-from app import database
 from app.crash_points import Point
 from app.doorbell import Bell
 from app.orders import accept, group_commit
@@ -417,7 +416,7 @@ MOMENTS = ["before the batch", "on the way to the commit", "after the commit"]
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_connection_that_is_killed_gives_one_order(db: Database, moment: str) -> None:
-    own = database.engine(db.url.render_as_string(hide_password=False), pool_size=1)
+    own = accepting_engine(db)
     commit = GroupCommit(own, QuietDoorbell(), START)
     with killed(own, db, moment, times=1):
         first = outcome(commit.submit(submission("key")))
@@ -433,7 +432,7 @@ def test_a_connection_that_is_killed_gives_one_order(db: Database, moment: str) 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_connections_killed_again_and_again_never_give_two_orders(db: Database, moment: str) -> None:
-    own = database.engine(db.url.render_as_string(hide_password=False), pool_size=1)
+    own = accepting_engine(db)
     commit = GroupCommit(own, QuietDoorbell(), START)
     with killed(own, db, moment, times=5):
         told = [outcome(commit.submit(submission(f"key-{n % 2}"))) for n in range(8)]
@@ -442,6 +441,39 @@ def test_connections_killed_again_and_again_never_give_two_orders(db: Database, 
 
     ids = {answer.order_id for answer in told if isinstance(answer, Accepted)}
     assert len(ids) == orders(db) == 2
+
+
+def test_sessions_that_are_ended_all_the_time_are_all_replaced(db: Database) -> None:
+    own, over = accepting_engine(db), threading.Event()
+    commit = GroupCommit(own, QuietDoorbell(), START, pace_s=0)
+    killing = threading.Thread(target=end_all_sessions, args=(db, over))
+    killing.start()
+    try:
+        told = [outcome(commit.submit(submission())) for _ in range(300)]
+    finally:
+        over.set()
+        killing.join()
+        db.dispose()  # its sessions have ended too
+
+    assert {type(answer) for answer in told} == {Accepted, CannotAccept}
+    assert isinstance(outcome(commit.submit(submission())), Accepted)
+    assert own.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def end_all_sessions(db: Database, over: threading.Event) -> None:
+    ending = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'uoop' AND pid <> pg_backend_pid()"
+    )
+    with db.connect() as connection:
+        while not over.wait(0.01):
+            connection.execute(ending)
+            connection.rollback()
+
+
+def accepting_engine(db: Database) -> Database:
+    """One of its own, as the API has it."""
+    return accept.engine(db.url.render_as_string(hide_password=False), pool_size=1)
 
 
 def end_in_the_midst(blocker: Connection, pid: int) -> None:
