@@ -28,6 +28,7 @@ from sagas.all import SAGAS
 from sagas.backends.celery import CeleryCarrier
 from tasks import names
 from tasks.base import application
+from tasks.priorities import kept_under
 
 Action = Callable[[Stack], None]
 GARBAGE = (b"not json", b"", b"\xff\xfe\x00", b"[]", b'{"body": 1}', b'"text"')
@@ -349,26 +350,31 @@ def hold_back(stack: Stack, *, seconds: float = 4.0, late_s: float = 40.0) -> No
     held: list[tuple[str, bytes]] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for queue in ("steps", "partner", "patient", "optimizer"):
-            if message := client.rpop(queue):
-                held.append((queue, message))  # noqa: PERF401 (each is taken at its moment)
+        for key in _keys("steps", "partner", "patient", "optimizer"):
+            if message := client.rpop(key):
+                held.append((key, message))  # noqa: PERF401 (each is taken at its moment)
     if not held:
         raise NotReached("no message was seen")
     time.sleep(late_s)
-    for queue, message in held:
-        _push(stack, queue, message)
+    for key, message in held:
+        _push(stack, key, message)
+
+
+def _keys(*queues: str) -> list[str]:
+    """Where their messages wait: a list for each priority."""
+    return [key for queue in queues for key in kept_under(queue)]
 
 
 def reorder(stack: Stack, *, seconds: float = 5.0) -> None:
     """Shuffle what waits in the queues, again and again."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for queue in QUEUES:
+        for key in _keys(*QUEUES):
             with stack.redis().pipeline() as pipe:
-                messages, _ = pipe.lrange(queue, 0, -1).delete(queue).execute()
+                messages, _ = pipe.lrange(key, 0, -1).delete(key).execute()
             random.shuffle(messages)
             if messages:
-                stack.redis().rpush(queue, *messages)
+                stack.redis().rpush(key, *messages)
 
 
 def carry_twice(stack: Stack, *, seconds: float = 5.0) -> None:
