@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from statistics import fmean
 
+LOOKS = 5  # in a quarter
 GROWS_BY = 1.25  # what the last quarter may have more inside than the second
 GROWS_BY_S = 0.1  # and seconds of arrivals above it: a few orders are no backlog
 
@@ -40,9 +41,13 @@ def inside(begins: Sequence[float], ends: Sequence[float], *, since: float, seco
 
 
 def grows(backlog: Sequence[int], *, rate: float) -> bool:
-    """Whether the last quarter has clearly more inside than the second: the first one is the start's."""
+    """
+    Whether the last quarter has clearly more inside than the second: the first one is the start's.
+
+    Of few looks nothing can be said: cohorts come and go in between.
+    """
     quarter = len(backlog) // 4
-    if not quarter:
+    if quarter < LOOKS:
         return False
     early, late = fmean(backlog[quarter : 2 * quarter]), fmean(backlog[-quarter:])
     return late > early * GROWS_BY + rate * GROWS_BY_S

@@ -48,7 +48,7 @@ Answer = Callable[[Message, Receive, Send, Headers, Principal], Awaitable[None]]
 
 PATH = "/v1/orders"
 NOT_MODIFIED = 304
-FEW, REST_S = 8, 0.003  # orders that wait for a commit; an eighth of the time between two commits
+FEW, REST_S = 8, 0.003  # requests; an eighth of the time between two commits
 _ASCII = bytes(range(128))
 _OTHER_FIXED_HEADERS = [
     (name.lower().encode(), value.encode()) for name, value in observation.SECURITY_HEADERS
@@ -71,7 +71,7 @@ class HotLane:
         self._services, self._submit_for = services, submit_for
         self._reading = HotReading(services, places=places)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._submitting, self._resting = 0, False
+        self._submitting, self._turned_away, self._resting = 0, 0, False
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -194,6 +194,8 @@ class HotLane:
             limits = await self._admit(caller)
         except errors.UoopError as refusal:
             await _refuse(send, refusal, headers, PATH, PATH, started, method="POST")
+            self._turned_away += 1
+            self._gather(self._turned_away)
             return
         body = await _read(receive, headers.get(b"content-length"))
         new = self._read_order(headers, caller, body) if len(body) <= submissions.BODY_LIMIT_BYTES else None
@@ -246,9 +248,7 @@ class HotLane:
         asked: asyncio.Future[Accepted] = self._loop.create_future()
         self._submit_for(new, asked, self._tell)
         self._submitting += 1
-        if self._submitting > FEW and not self._resting:
-            self._resting = True
-            self._loop.call_soon(self._rest_a_moment)
+        self._gather(self._submitting)
         try:
             return await asked
         except errors.UoopError:
@@ -256,14 +256,19 @@ class HotLane:
         finally:
             self._submitting -= 1
 
-    def _rest_a_moment(self) -> None:
+    def _gather(self, several: int) -> None:
         """
         Let requests gather: to be woken for each of thousands a second takes as long as to serve it.
 
-        Only while several wait for the next commit, which is not kept waiting by it.
+        Only where several wait for the next commit, which is not kept waiting by it, or have been turned away.
         """
+        if several > FEW and not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._rest_a_moment)
+
+    def _rest_a_moment(self) -> None:
         time.sleep(REST_S)
-        self._resting = False
+        self._turned_away, self._resting = 0, False
 
     def _tell(self, pairs: Told) -> None:
         """Called by the committing thread, once per group."""
