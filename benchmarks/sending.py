@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from typing import ClassVar
 
 from sqlalchemy import text
 
@@ -46,6 +47,8 @@ _TOOK = text("""
 
 class FlatOut:
     """Closed loop: whatever connection is free sends the next order."""
+
+    heeds: ClassVar[bool] = True
 
     def due_in_s(self, elapsed_s: float, outstanding: int) -> float | None:
         return 0.0

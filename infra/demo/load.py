@@ -2,7 +2,7 @@
 The load generator: one thread, raw kept-alive sockets, every order sent under one key until it is answered.
 
 A lost connection, a server's failure or an answer that is none make the order be sent again with the same
-key; only 202 and a final refusal end that. 503 and 429 make everybody wait.
+key; only 202 and a final refusal end that. 503 and 429 make everybody wait, but in an open loop only that order.
 """
 
 import heapq
@@ -121,7 +121,7 @@ class Load:
 
     def _send(self, orders: Iterator[Order], pace: Pace, began: float, now: float) -> float:
         """Send what may be sent now; returns how long to wait for answers before the next call, in seconds."""
-        if now < self._quiet_until:
+        if pace.heeds and now < self._quiet_until:
             return min(self._quiet_until - now, LONGEST_NAP_S)
         while connection := self._free(now):
             if self._again and self._again[0][0] <= now:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from enum import Enum, auto
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 LEAST_WINDOW, WIDEST_WINDOW = 400, 50_000
 FIRST_WINDOW = 500
@@ -42,7 +42,13 @@ def again_in_s(tries: int, retry_after_s: float | None) -> float:
 
 
 class Pace(Protocol):
-    """When the next new order may be sent."""
+    """
+    When the next new order may be sent.
+
+    `heeds` says whether nobody is sent for as long as one who was turned away is told to wait.
+    """
+
+    heeds: ClassVar[bool]
 
     def due_in_s(self, elapsed_s: float, outstanding: int) -> float | None:
         """
@@ -70,6 +76,8 @@ class Pace(Protocol):
 class Schedule:
     """Open loop: every order has its moment, whatever the platform does meanwhile."""
 
+    heeds: ClassVar[bool] = False
+
     def __init__(self, offsets_s: Iterable[float]) -> None:
         """:param offsets_s: ascending, one per order"""
         self._offsets: Iterator[float] = iter(offsets_s)
@@ -92,6 +100,8 @@ class Window:
     Once the platform is saturated, the time in it is size / throughput (Little's law), so the size is moved in
     proportion to how far that time is from the wanted one.
     """
+
+    heeds: ClassVar[bool] = True
 
     def __init__(self, size: float = FIRST_WINDOW) -> None:
         self.size = size

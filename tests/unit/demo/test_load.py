@@ -21,6 +21,7 @@ class Moody(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     moods: Iterator[str]
+    retry_after = "0"
     keys: Counter[str]
 
     def do_POST(self) -> None:
@@ -42,7 +43,7 @@ class Moody(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         if status == 503:
-            self.send_header("Retry-After", "0")
+            self.send_header("Retry-After", self.retry_after)
         self.end_headers()
         self.wfile.write(body)
 
@@ -92,6 +93,20 @@ def test_a_final_refusal_is_told_and_not_repeated(server: ThreadingHTTPServer, t
     assert [refusal.status for refusal in load.tally.refusals] == [422] * 3
     assert set(Moody.keys.values()) == {1}
     assert not list(journal.read(kept.path))
+
+
+def test_in_an_open_loop_only_who_is_turned_away_waits(
+    server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Moody, "retry_after", "1")
+    Moody.moods = iter(["503", "202", "202", "202"])
+    load = Load("127.0.0.1", server.server_address[1], "token", connections=1)
+
+    with Journal(tmp_path / "journal.jsonl") as kept:
+        load.run(city.orders(city.city(1), 3), Schedule([0, 0, 0]), kept)
+
+    accepted = [promise.first_sent_at for promise in journal.read(kept.path)]
+    assert accepted[-1] == min(accepted)
 
 
 def test_times_are_kept_from_the_first_sending(server: ThreadingHTTPServer, tmp_path: Path):
