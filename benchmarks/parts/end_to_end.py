@@ -14,6 +14,7 @@ TITLE = "From POST to CONFIRMED"
 SUSTAINED_S = {"bulk": 60.0, "single": 40.0}
 TRIED_S, PROBED_S, WARM_UP_S = 8.0, 12.0, 5.0
 WANTED_P99_S = 2.0
+PROMISED_PER_S = {"bulk": 2_200.0, "single": 900.0}
 FIRST_SHARE, STEP, TRIES, FULL_TRIES = 0.95, 0.92, 4, 3
 MIXES = {
     "bulk": "payment, restaurants and two delivery partners take orders in bulk, the third delivery partner and "
@@ -64,7 +65,8 @@ def _measure(scale: float, mix: str) -> dict[str, Any]:
         most = probed.ended_per_s()
         if not most:
             raise RuntimeError("too few orders ended to tell how many could")
-        tries = _search(running, FIRST_SHARE * most, TRIED_S * scale, TRIES)
+        first = max(FIRST_SHARE * most, PROMISED_PER_S[mix])  # the closed loop may have met slow seconds
+        tries = _search(running, first, TRIED_S * scale, TRIES)
         rate = tries[-1]["rate"]
         tries += _search(running, rate, SUSTAINED_S[mix] * scale, FULL_TRIES)
         return {
