@@ -116,14 +116,6 @@ class Engine:
                 return False
         return True
 
-    def run_step(self, cohort_id: int, epoch: int, stage: int, step: int) -> bool:
-        """
-        Execute one step of a cohort in its direction.
-
-        :return: whether the carrier goes on to what comes next
-        """
-        return self.run_stretch(cohort_id, epoch, [(stage, (step,))])
-
     def join(self, cohort_id: int, epoch: int, stage: int) -> bool:
         """
         Close a parallel stage: outcomes of its branches decide who travels on.

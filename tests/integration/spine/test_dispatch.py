@@ -24,7 +24,7 @@ def brought_to_dispatch(world: World, count: int = 1) -> tuple[Claimed, list[str
 
 
 def dispatch(world: World, claimed: Claimed, *, epoch: int = 1) -> bool:
-    return world.engine.run_step(claimed.id, epoch, STAGES[DISPATCH], STEPS[DISPATCH])
+    return world.engine.run_stretch(claimed.id, epoch, [(STAGES[DISPATCH], (STEPS[DISPATCH],))])
 
 
 def intents(world: World) -> list[str]:

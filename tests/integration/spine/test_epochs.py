@@ -21,7 +21,7 @@ PARALLEL = "reserve-capacity", "authorize-payment"
 
 
 def run(world: World, claimed: Claimed, step: str, *, epoch: int = 1) -> bool:
-    return world.engine.run_step(claimed.id, epoch, STAGES[step], STEPS[step])
+    return world.engine.run_stretch(claimed.id, epoch, [(STAGES[step], (STEPS[step],))])
 
 
 def begin(world: World, claimed: Claimed, step: str, *, epoch: int = 1, executor: str = "dead") -> None:

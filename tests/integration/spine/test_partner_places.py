@@ -167,7 +167,7 @@ def test_while_the_ledger_is_lost_nobody_with_a_limit_is_asked(world: World) -> 
     world.walk(claimed, until=DISPATCH)
     world.redis.flushdb()
 
-    world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+    world.engine.run_stretch(claimed.id, 1, [(STAGES[DISPATCH], (STEPS[DISPATCH],))])
     asked = world.book.standing("dispatches")
     service.rebuild(world.db, world.ledger)
     world.settle()
@@ -183,7 +183,7 @@ def test_whose_place_nobody_could_tell_in_his_time_is_taken_back_from_nobody(wor
     claimed = world.claim_one()
     world.walk(claimed, until=DISPATCH)
     world.redis.flushdb()
-    world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+    world.engine.run_stretch(claimed.id, 1, [(STAGES[DISPATCH], (STEPS[DISPATCH],))])
 
     service.rebuild(world.db, world.ledger)
     world.sql("UPDATE runs SET not_after = now() - interval '1 s'")
@@ -206,7 +206,7 @@ def test_a_place_that_nobody_could_tell_is_not_taken_beyond_the_limit_later(
     claimed = world.claim_one()
     world.walk(claimed, until=DISPATCH)
     world.redis.flushdb()
-    world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+    world.engine.run_stretch(claimed.id, 1, [(STAGES[DISPATCH], (STEPS[DISPATCH],))])
     service.rebuild(world.db, world.ledger)
 
     limit(world, asked, 0)
@@ -255,7 +255,7 @@ def test_a_place_in_a_ledger_that_was_rebuilt_meanwhile_is_taken_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(world.ledger, "reserve", overtaken)
-        world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+        world.engine.run_stretch(claimed.id, 1, [(STAGES[DISPATCH], (STEPS[DISPATCH],))])
     asked = world.book.standing("dispatches")
     world.settle()
 
@@ -269,6 +269,6 @@ def test_without_limits_nothing_is_asked_of_the_ledger(world: World) -> None:
     world.walk(claimed, until=DISPATCH)
     world.redis.flushdb()
 
-    world.engine.run_step(claimed.id, 1, STAGES[DISPATCH], STEPS[DISPATCH])
+    world.engine.run_stretch(claimed.id, 1, [(STAGES[DISPATCH], (STEPS[DISPATCH],))])
 
     assert len(world.book.standing("dispatches")) == 1
