@@ -1,16 +1,14 @@
-"""
-The API's composition root: `granian --interface asgi infra.api:hot_lane`.
-
-Flask alone is served by `granian --interface wsgi infra.api:application`.
-"""
+"""The API's composition root: `served` is what the server serves, Flask behind the hot lane or alone."""
 
 from app import crash_points
 from infra import front_door, garbage, logs
 from infra.settings import Settings
 from web.app import create_app
+from web.bridge import Bridge
 from web.hot_lane import HotLane
 
 settings = Settings.load()
+STOP_S = settings.drain_s * 0.25  # by 0.3 of it the supervisor kills
 logs.configure(settings.log_level)
 if settings.crash_points:
     crash_points.arm(settings.home / "crash-points")
@@ -19,11 +17,16 @@ _behind = front_door.pressure(settings)
 _commit = front_door.group_commit(settings, _bell, _behind)
 _services = front_door.services(settings, _commit, _bell, _behind)
 application = create_app(_services)
-hot_lane = HotLane(
-    application,
-    _services,
-    _commit.submit_for,
-    threads=settings.api_threads,
-    places=settings.waiting_clients,
+served = (
+    HotLane(
+        application,
+        _services,
+        _commit.submit_for,
+        threads=settings.api_threads,
+        places=settings.waiting_clients,
+        stop_s=STOP_S,
+    )
+    if settings.hot_lane
+    else Bridge(application, threads=settings.api_threads, stop_s=STOP_S)
 )
 garbage.settle()

@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     )
 
     front_slots: int = Field(default=3, ge=1, description="Cohorts in flight in the front lane")
-    cohort_size: int = Field(default=1000, ge=1, le=10_000, description="Most orders that travel together")
+    cohort_size: int = Field(default=1500, ge=1, le=10_000, description="Most orders that travel together")
     spread_from: int = Field(
         default=200,
         ge=1,
@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         default=1000, ge=0, description="Orders per quarter of an hour in a restaurant that nobody told of"
     )
     shed_above_ms: int = Field(
-        default=1000,
+        default=700,
         ge=1,
         description="Time that a tenant's new order may wait for a cohort; where it is more, it is refused",
     )

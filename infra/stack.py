@@ -55,7 +55,7 @@ def processes(settings: Settings) -> tuple[Process, ...]:
         ),
         Process(
             name="api",
-            command=(*python, "granian", *granian_flags(settings)),
+            command=(*python, "infra.http_server", "infra.api:served"),
             env=env,
             stage=2,
             stop_stage=0,
@@ -143,26 +143,6 @@ def _flower(settings: Settings, env: dict[str, str]) -> Process:
         port=settings.flower_port,
         ready=partial(readiness.port_open, kept.LOOPBACK, settings.flower_port),
     )
-
-
-def granian_flags(settings: Settings) -> tuple[str, ...]:
-    """How the API's server is started; the application comes last."""
-    return (
-        *("--http", "1", "--no-ws", "--http1-buffer-size", "65536"),  # bounds what comes before a body
-        *("--host", settings.host, "--port", str(settings.port)),
-        *("--workers", str(settings.api_workers)),
-        *("--backlog", "2048", "--backpressure", "2048"),  # above the connections that clients keep open
-        *("--respawn-failed-workers", "--respawn-interval", "0.5"),
-        *("--workers-kill-timeout", str(max(1, int(settings.drain_s * 0.25)))),
-        *("--log-level", settings.log_level),
-        *_granian_interface(settings),
-    )
-
-
-def _granian_interface(settings: Settings) -> tuple[str, ...]:
-    if settings.hot_lane:
-        return "--interface", "asgi", "infra.api:hot_lane"
-    return "--interface", "wsgi", "--blocking-threads", str(settings.api_threads), "infra.api:application"
 
 
 def embed(settings: Settings) -> tuple[Settings, list[Process]]:

@@ -79,8 +79,21 @@ def postgres_url(servers_home: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url(servers_home: Path) -> Iterator[str]:
     """The shared Redis, without a database number."""
-    server = redis.prepare(servers_home)
-    with _running(server.command, servers_home / "redis.log", signal.SIGTERM):
+    with _redis(servers_home) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis that nobody else uses: it may be emptied, or told not to answer."""
+    with _redis(tmp_path_factory.mktemp("own-redis")) as url:
+        yield url
+
+
+@contextmanager
+def _redis(home: Path) -> Iterator[str]:
+    server = redis.prepare(home)
+    with _running(server.command, home / "redis.log", signal.SIGTERM):
         redis.wait_ready(server.url, 60)
         yield server.url
 

@@ -9,7 +9,6 @@ from web import (
     channels,
     deliveries,
     differences,
-    framing,
     health,
     observation,
     orders,
@@ -29,7 +28,6 @@ def create_app(services: Services) -> Flask:
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     observation.register(app)
-    framing.register(app)
     api = specification.api(app)
     api.register_blueprint(orders.blueprint(services))
     api.register_blueprint(batches.blueprint(services))

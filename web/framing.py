@@ -1,9 +1,8 @@
 """What comes before a body: bounded, and refused where two servers in a row could think differently of it."""
 
-from flask import Flask, request
+from collections.abc import Iterable
 
 from app import errors
-from web import paths
 
 FIELDS = 64
 FIELDS_BYTES = 32 * 1024
@@ -27,26 +26,29 @@ class FieldsTooLarge(errors.Rejected):
     code = "fields-too-large"
 
 
-def register(app: Flask) -> None:
-    """Look at every request before it is answered."""
-    app.before_request(_look)
-
-
-def _look() -> None:
+def look(version: str, fields: Iterable[tuple[bytes, bytes]]) -> None:
     """
-    What the server lets through (RFC 9112, sections 3.2, 6.1 and 7). Its own bounds are wider, and it says no word.
+    Look at a head that the parser has let through (RFC 9112, sections 2.3, 3.2, 6.1 and 7).
 
-    :raises AddressTooLong: over 8 kB
+    :param fields: names in lower case, and values
     :raises FieldsTooLarge: over 64 of them, or 32 kB
-    :raises Ambiguous: when the body is encoded in another way than in chunks, or not one host is named
+    :raises Ambiguous: when it is not HTTP/1.0 or 1.1, the body is encoded in another way than in chunks of HTTP/1.1,
+        or not one host is named
     """
-    if len(request.environ["PATH_INFO"]) + len(request.environ["QUERY_STRING"]) > paths.LONGEST:
-        raise AddressTooLong()
-    sizes = [len(value) for _, value in request.headers]
-    if len(sizes) > FIELDS or sum(sizes) > FIELDS_BYTES:
+    count, size, hosts, encodings = 0, 0, [], []
+    for name, value in fields:
+        count += 1
+        size += len(name) + len(value)
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"transfer-encoding":
+            encodings.append(value.lower())
+    if count > FIELDS or size > FIELDS_BYTES:
         raise FieldsTooLarge()
-    if request.environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":
+    is_present = version == "1.1"
+    if not is_present and version != "1.0":
+        raise Ambiguous(detail="Speak HTTP/1.1.")
+    if encodings and (encodings != [b"chunked"] or not is_present):
         raise Ambiguous(detail="Transfer-Encoding may be chunked, once, and nothing else.")
-    host = request.environ.get("HTTP_HOST", "")
-    if "," in host or (not host and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+    if len(hosts) > 1 or b"," in b"".join(hosts) or (is_present and not any(hosts)):
         raise Ambiguous(detail="Name one Host.")

@@ -1,5 +1,5 @@
 """
-The API as `infra.api` makes it, with a hot lane that lets everything pass: `granian ... benchmarks.bare.api:hot_lane`.
+The API as `infra.api` makes it, with a hot lane that lets everything pass.
 
 It reads the request, decodes the order by the fast form, waits for the group commit and answers 202. It does not ask
 who sends and how much he may, whether the order contradicts itself, and whether its key was seen before.
@@ -31,4 +31,6 @@ class BareLane(HotLane):
 
 
 accept.leave_out_keys()
-hot_lane = BareLane(api.application, api._services, api._commit.submit_for, threads=1, places=0)
+hot_lane = BareLane(
+    api.application, api._services, api._commit.submit_for, threads=1, places=0, stop_s=api.STOP_S
+)

@@ -1,22 +1,25 @@
 """
-No route tells a tenant anything of another's orders: the description is walked, so that a new route is asked too.
+No route tells a tenant anything of another's orders: the description is walked, so that a new route is asked too,
+by either lane.
 
 A route with an identifier answers a stranger as it answers anybody who asks for what never was.
 """
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import lanes
 import pytest
 import redis
 from described import Operation, name, operations
-from flask.testing import FlaskClient
+from prometheus_client import REGISTRY
 from sqlalchemy import Engine, text
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 from world import QuietDoorbell, World
 
 from app.callbacks.callers import Caller
@@ -29,8 +32,10 @@ from app.limits.service import Limiter
 from app.tenants import keys, service
 from infra import front_door
 from infra.settings import Settings
+from web import tracking
 from web.app import create_app
 from web.description import examples
+from web.hot_lane import HotLane
 
 NEVER_WAS = {
     "order_id": "018f3b2c-0000-7000-8000-000000000000",
@@ -69,7 +74,7 @@ OTHERS = (
 class Door:
     """The front door before a real database; one order of the tenant `acme` is inside."""
 
-    client: FlaskClient
+    by: dict[str, Client]
     tokens: dict[str, str]
     order_id: str
     run_id: str
@@ -84,9 +89,13 @@ class Door:
             "webhook_id": WEBHOOK,
         }
 
-    def ask(self, who: str, operation: Operation, ids: dict[str, str]) -> TestResponse:
+    @property
+    def client(self) -> Client:
+        return self.by["Flask"]
+
+    def ask(self, who: str, operation: Operation, ids: dict[str, str], lane: str = "Flask") -> TestResponse:
         method, path, told = operation
-        return self.client.open(address(path, told, ids), method=method, **sent(told, self.tokens[who]))
+        return self.by[lane].open(address(path, told, ids), method=method, **sent(told, self.tokens[who]))
 
     def submit(self, who: str) -> TestResponse:
         headers = {"Authorization": f"Bearer {self.tokens[who]}", "Idempotency-Key": "the-same"}
@@ -119,9 +128,9 @@ def sent(operation: dict[str, Any], token: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def client_of_the_api(
+def clients_of_the_api(
     shared_engine: Engine, servers_home: Path, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> FlaskClient:
+) -> Iterator[dict[str, Client]]:
     providers = tmp_path_factory.mktemp("declared") / "providers.json"
     payment = {"name": "benefit", "kind": "payment", "url": "http://pay.example", "bulk": True, "token": "t"}
     providers.write_text(json.dumps({"providers": [payment]}))
@@ -129,12 +138,17 @@ def client_of_the_api(
     settings = Settings(home=servers_home, database_url=url, redis_url=redis_url, providers=providers)  # type: ignore[arg-type]
     bell = QuietDoorbell()
     behind = front_door.pressure(settings)
-    services = front_door.services(settings, front_door.group_commit(settings, bell, behind), bell, behind)
-    return create_app(services).test_client()
+    commit = front_door.group_commit(settings, bell, behind)
+    services = front_door.services(settings, commit, bell, behind)
+    app = create_app(services)
+    lane = HotLane(app, services, commit.submit_for, threads=2, places=10, stop_s=1)
+    kept: Any = services.tracking._cache  # type: ignore[attr-defined]
+    with lanes.client_of(lane, close=kept._on_loop.aclose) as hot:
+        yield {"Flask": app.test_client(), "hot lane": hot}
 
 
 @pytest.fixture
-def door(world: World, client_of_the_api: FlaskClient) -> Door:
+def door(world: World, clients_of_the_api: dict[str, Client]) -> Door:
     tokens = {}
     with world.db.begin() as connection:
         for tenant in ("acme", "stranger"):
@@ -147,7 +161,7 @@ def door(world: World, client_of_the_api: FlaskClient) -> Door:
             ),
             {"id": WEBHOOK},
         )
-    made = Door(client_of_the_api, tokens, "", "", "")
+    made = Door(clients_of_the_api, tokens, "", "", "")
     made.order_id = made.submit("acme").get_json()["tracking_id"]
     made.run_id = str(world.one("SELECT run_id FROM uoop_orders"))
     made.difference_id = str(
@@ -160,20 +174,55 @@ def door(world: World, client_of_the_api: FlaskClient) -> Door:
     return made
 
 
+@pytest.mark.parametrize("lane", lanes.BOTH)
 @pytest.mark.parametrize("operation", WITH_ID, ids=name)
-def test_a_strangers_order_is_as_one_that_never_was(door: Door, operation: Operation) -> None:
-    refused = door.ask("stranger", operation, door.ids)
-    never = door.ask("stranger", operation, NEVER_WAS)
-    owned = door.ask("acme", operation, door.ids)
+def test_a_strangers_order_is_as_one_that_never_was(door: Door, lane: str, operation: Operation) -> None:
+    refused = door.ask("stranger", operation, door.ids, lane)
+    never = door.ask("stranger", operation, NEVER_WAS, lane)
+    owned = door.ask("acme", operation, door.ids, lane)
+    refused_again = door.ask("stranger", operation, door.ids, lane)
 
-    assert (refused.status_code, told(refused)) == (404, told(never))
+    assert refused.status_code == 404
+    assert told(refused) == told(refused_again) == told(never)
     assert owned.status_code != 404
 
 
-def told(answer: TestResponse) -> dict[str, Any]:
-    """A problem without what differs from request to request."""
+@pytest.mark.parametrize("fields", [{}, {"Prefer": "wait=1"}, {"If-None-Match": "the owner's"}], ids=str)
+@pytest.mark.parametrize("path", ["/v1/orders/{}", "/v1/orders/{}/events"])
+@pytest.mark.parametrize("lane", lanes.BOTH)
+def test_what_is_kept_for_its_owner_is_nobody_elses(
+    door: Door, monkeypatch: pytest.MonkeyPatch, lane: str, path: str, fields: dict[str, str]
+) -> None:
+    monkeypatch.setattr(tracking, "KEPT_MS", 60_000)
+    owner, stranger = ({"Authorization": f"Bearer {door.tokens[who]}"} for who in ("acme", "stranger"))
+    order, client = f"/v1/orders/{door.order_id}", door.by[lane]
+    tag = client.get(order, headers=owner).headers["ETag"]
+    before = kept_and_found()
+    assert client.get(order, headers=owner).status_code == 200
+    assert kept_and_found() == before + 1
+
+    asking = stranger | {name: tag if name == "If-None-Match" else value for name, value in fields.items()}
+    refused = client.get(path.format(door.order_id), headers=asking)
+
+    assert refused.status_code == 404
+    assert told(refused) == told(client.get(path.format(NEVER_WAS["order_id"]), headers=asking))
+
+
+def kept_and_found() -> float:
+    return REGISTRY.get_sample_value("uoop_status_cache_reads_total", {"result": "hit"}) or 0.0
+
+
+def told(answer: TestResponse) -> tuple[dict[str, str], dict[str, Any]]:
+    """
+    Header fields and problem without what differs from request to request: what is left of the rate, and what
+    repeats the address.
+    """
     problem = json.loads(answer.text)
-    return {name: value for name, value in problem.items() if name not in ("instance", "trace_id")}
+    fields = {key.lower(): value for key, value in answer.headers}
+    return (
+        {key: value for key, value in fields.items() if key not in ("ratelimit", "content-length")},
+        {key: value for key, value in problem.items() if key not in ("instance", "trace_id")},
+    )
 
 
 @pytest.mark.parametrize("operation", LISTS, ids=name)
@@ -265,10 +314,11 @@ def test_a_partner_is_not_told_whether_there_is_such_an_order(
 
 
 def test_what_has_no_callbacks_is_as_what_is_no_provider(
-    world: World, client_of_the_api: FlaskClient
+    world: World, clients_of_the_api: dict[str, Client]
 ) -> None:
     silent, never = (
-        client_of_the_api.post(f"/v1/partners/{name}/callbacks", json={}) for name in ("benefit", "never-was")
+        clients_of_the_api["Flask"].post(f"/v1/partners/{name}/callbacks", json={})
+        for name in ("benefit", "never-was")
     )
 
     assert (silent.status_code, told(silent)) == (404, told(never))

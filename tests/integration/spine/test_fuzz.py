@@ -182,7 +182,8 @@ def app_and_doors(
     services = front_door.services(chosen, commit, bell, behind)
     app: Flask = create_app(services)
     loop = asyncio.new_event_loop()
-    yield Doors(app.test_client(), HotLane(app, services, commit.submit_for, threads=2, places=10), loop)
+    lane = HotLane(app, services, commit.submit_for, threads=2, places=10, stop_s=1)
+    yield Doors(app.test_client(), lane, loop)
     loop.run_until_complete(services.tracking._cache._on_loop.aclose())  # type: ignore[attr-defined]
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()

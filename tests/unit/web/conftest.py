@@ -1,8 +1,12 @@
 import random
+from collections.abc import Iterator
 
+import lanes
 import pytest
-from fake_platform import TOKEN, Platform
+from fake_platform import TOKEN, Platform, hot_lane
+from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import Client
 
 from web.app import create_app
 
@@ -19,8 +23,31 @@ def platform() -> Platform:
 
 
 @pytest.fixture
-def client(platform) -> FlaskClient:
-    return create_app(platform.services()).test_client()
+def app(platform) -> Flask:
+    return create_app(platform.services())
+
+
+@pytest.fixture
+def flask_client(app) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def client(flask_client) -> FlaskClient:
+    return flask_client
+
+
+@pytest.fixture
+def hot_client(platform, app) -> Iterator[Client]:
+    with lanes.client_of(hot_lane(platform, app)) as made:
+        yield made
+
+
+@pytest.fixture(params=lanes.BOTH)
+def either_client(request: pytest.FixtureRequest) -> Client:
+    """Of Flask and of the hot lane in turn."""
+    found: Client = request.getfixturevalue("flask_client" if request.param == "Flask" else "hot_client")
+    return found
 
 
 @pytest.fixture

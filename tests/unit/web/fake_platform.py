@@ -9,11 +9,13 @@ from fake_delivery_desk import DeliveryDesk
 from fake_desk import ChannelDesk, Desk, Switchboard
 from fake_differences import Differences
 from fake_webhook_desk import WebhookDesk
+from flask import Flask
 
 from app.callbacks.service import Received
 from app.callbacks.signature import Signed
 from app.errors import UoopError
 from app.limits.service import RateLimited
+from app.orders.group_commit import Tell
 from app.orders.model import Accepted, NewOrder, Status
 from app.orders.views import (
     OrderFilter,
@@ -25,7 +27,9 @@ from app.orders.views import (
     TimelineEntry,
 )
 from app.outbox.model import Event
-from web.services import Listener, OrderKey, Principal, Services
+from web.app import create_app
+from web.hot_lane import HotLane
+from web.services import Identity, Listener, OrderKey, Principal, Services
 from web.tracking import Entry, StatusCache, Tracking
 
 TOKEN = "uoop_0a1b2c3d_0123456789abcdef0123456789abcdef"
@@ -137,6 +141,7 @@ class Platform:
             LISTENER: Principal("t1", "cccccccc", frozenset({"events:read"})),
             READ_ONLY: Principal("t1", "ffffffff", frozenset({"orders:read"})),
         }
+        self.identity: Identity = self
         self.remembers = True
         self.one_too_many = False
         self.admitted = 0
@@ -215,7 +220,7 @@ class Platform:
 
     def services(self) -> Services:
         return Services(
-            identity=self,
+            identity=self.identity,
             accept=self.accept,
             order=self.order,
             tracking=Tracking(self.orders, self.cache),
@@ -238,3 +243,14 @@ class Platform:
             deliveries=self.delivery_desk,
             callbacks=self.messages,
         )
+
+
+def hot_lane(platform: Platform, app: Flask | None = None) -> HotLane:
+    """The hot lane before this platform, and before its application if there is one already."""
+    services = platform.services()
+
+    def submit_for(new: NewOrder, asker: object, tell: Tell) -> None:
+        future = platform.accept(new)
+        tell([(asker, future.exception() or future.result())])
+
+    return HotLane(app or create_app(services), services, submit_for, threads=2, places=3, stop_s=1)

@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_platform import AT, ORDER_ID, READ_ONLY, TOKEN, VIEW, Platform
-from test_hot_lane import hot_lane
+from fake_platform import AT, ORDER_ID, READ_ONLY, TOKEN, VIEW, Platform, hot_lane
 from test_long_poll import Asked, ask, until
 
 from app import errors

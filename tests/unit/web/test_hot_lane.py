@@ -2,18 +2,20 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
+import lanes
 import pytest
-from fake_platform import ORDER_ID, TOKEN, Platform
+from fake_platform import AT, ORDER_ID, TOKEN, Platform, hot_lane
 
-from app import errors
 from app.orders.group_commit import Tell
-from app.orders.model import InFlight, KeyReused, NewOrder
+from app.orders.model import Accepted, NewOrder
+from web import orders
 from web.app import create_app
+from web.connections import Connection
 from web.description import examples
-from web.framing import FIELDS, FIELDS_BYTES
-from web.hot_lane import HotLane
+from web.hot_lane import REST_S, HotLane
 from web.submissions import BODY_LIMIT_BYTES
 
 GOOD = json.dumps(examples.ORDER).encode()
@@ -28,16 +30,6 @@ VARYING = {"date", "content-length"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 Answer = tuple[int, dict[str, str], dict[str, Any]]
-
-
-def hot_lane(platform: Platform) -> HotLane:
-    services = platform.services()
-
-    def submit_for(new: NewOrder, asker: object, tell: Tell) -> None:
-        future = platform.accept(new)
-        tell([(asker, future.exception() or future.result())])
-
-    return HotLane(create_app(services), services, submit_for, threads=2, places=3)
 
 
 def ask(
@@ -107,6 +99,9 @@ def ask_flask(
         (202, GOOD, {"content_type": "application/json; charset=utf-8"}),
         (202, GOOD.ljust(BODY_LIMIT_BYTES), {}),
         (202, PLANNED, {}),
+        (202, GOOD, {"idempotency_key": '"k"'}),
+        (202, GOOD, {"idempotency_key": "!" * 255}),
+        (202, GOOD, {"idempotency_key": r'"a\"b"'}),
         (422, json.dumps({**examples.ORDER, "confirm_within_s": 4}).encode(), {}),
         (413, GOOD.ljust(BODY_LIMIT_BYTES + 1), {}),
         (413, GOOD.ljust(3 * BODY_LIMIT_BYTES), {}),
@@ -116,8 +111,6 @@ def ask_flask(
         (401, GOOD, {"authorization": "Bearer nobody"}),
         (415, GOOD, {"content_type": "text/plain"}),
         (415, GOOD, {"content_encoding": "gzip"}),
-        (431, GOOD, {"x": "a" * FIELDS_BYTES}),
-        (431, GOOD, {f"x{n}": "1" for n in range(FIELDS)}),
     ],
 )
 @pytest.mark.parametrize("part", [64 * 1024, 1 << 30])
@@ -155,43 +148,6 @@ def test_an_order_keeps_its_clients_trace_as_on_flask(
     assert [new.trace for new in platform.accepted] == [trace, trace]
 
 
-@pytest.mark.parametrize("refusal", [KeyReused(), InFlight()], ids=lambda refusal: refusal.code)
-def test_a_refusal_is_told_as_flask_tells_it(platform: Platform, refusal: errors.UoopError) -> None:
-    platform.outcome = refusal
-
-    answer = ask(hot_lane(platform), GOOD)
-
-    assert answer == ask_flask(platform, GOOD)
-    assert answer[2]["code"] == refusal.code
-
-
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/orders"), ("GET", f"/v1/orders/{ORDER_ID}")])
-def test_an_unforeseen_error_is_told_as_flask_tells_it(platform: Platform, method: str, path: str) -> None:
-    platform.outcome = platform.view = ZeroDivisionError("secret")  # type: ignore[assignment]
-
-    status, headers, answer = ask(hot_lane(platform), GOOD, method=method, path=path)
-
-    expected, _, problem = ask_flask(platform, GOOD, method=method, path=path)
-    assert (status, answer) == (expected, problem)
-    assert (status, answer["code"]) == (500, "internal-error")
-    assert headers["content-type"] == "application/problem+json"
-
-
-def test_an_overload_is_told_before_the_body_is_read(platform: Platform) -> None:
-    platform.wait_s = 2.0
-
-    answer = ask(hot_lane(platform), GOOD)
-
-    assert answer == ask_flask(platform, GOOD)
-    assert (answer[0], platform.accepted) == (503, [])
-
-
-def test_a_query_beyond_ascii_is_refused_not_a_failure(platform: Platform) -> None:
-    status, _, answer = ask(hot_lane(platform), b"", method="GET", query="cursor=\u00e9".encode())
-
-    assert (status, answer["code"]) == (400, "invalid-query")
-
-
 def test_a_token_that_is_not_remembered_is_asked_about_beside_the_lane(platform: Platform) -> None:
     platform.remembers = False
 
@@ -200,17 +156,53 @@ def test_a_token_that_is_not_remembered_is_asked_about_beside_the_lane(platform:
     assert (status, [new.tenant_id for new in platform.accepted]) == (202, ["t1"])
 
 
-def test_one_request_too_many_is_told_as_flask_tells_it(platform: Platform) -> None:
-    platform.one_too_many = True
-
-    answer = ask(hot_lane(platform), GOOD)
-
-    assert answer == ask_flask(platform, GOOD)
-    assert (answer[0], platform.accepted) == (429, [])
-
-
 @pytest.mark.parametrize("body", [GOOD, b"{", b"{}"])
 def test_a_request_is_counted_once_whoever_answers_it(platform: Platform, body: bytes) -> None:
     ask(hot_lane(platform), body)
 
     assert platform.admitted == 1
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "ACCEPT_WAIT_S", 0.0)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_who_waits_too_long_for_a_commit_is_told_as_flask_tells_it(platform: Platform) -> None:
+    services = platform.services()
+    never = HotLane(create_app(services), services, lambda *_: None, threads=1, places=1, stop_s=1)
+
+    answer = ask(never, GOOD)
+
+    platform.outcome = TimeoutError()
+    assert answer == ask_flask(platform, GOOD)
+    assert (answer[0], answer[2]["code"]) == (503, "unavailable")
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_commit_that_comes_too_late_for_one_is_told_to_the_others(platform: Platform) -> None:
+    services, asked = platform.services(), []
+
+    def submit_for(new: NewOrder, asker: object, tell: Tell) -> None:
+        asked.append(asker)
+        if len(asked) == 2:
+            tell([(each, Accepted(ORDER_ID, AT, False)) for each in asked])
+
+    lane = HotLane(create_app(services), services, submit_for, threads=1, places=1, stop_s=1)
+    with lanes.client_of(lane) as client:
+        answers = [client.post("/v1/orders", data=GOOD, headers=HEADERS) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [503, 202]
+
+
+def test_no_rest_is_taken_while_clients_connect(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    lane, rests = hot_lane(platform), []
+    monkeypatch.setattr(time, "sleep", rests.append)
+
+    monkeypatch.setattr(Connection, "made", Connection.made + 1)
+    lane._rest_a_moment()
+    assert rests == []
+
+    lane._rest_a_moment()
+    assert rests == [REST_S]

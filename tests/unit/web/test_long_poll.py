@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from fake_platform import ORDER_ID, TOKEN, VIEW, AllKept, Platform
-from test_hot_lane import VARYING, hot_lane
+from fake_platform import ORDER_ID, TOKEN, VIEW, AllKept, Platform, hot_lane
+from test_hot_lane import VARYING
 
 from app.orders.model import Status
 from app.orders.views import OrderView

@@ -1,4 +1,6 @@
 import base64
+import json
+from io import BytesIO
 
 import pytest
 from fake_platform import AT, ORDER_ID
@@ -12,6 +14,11 @@ from web.description import examples
 from web.services import Principal
 
 URL = "/v1/orders"
+
+
+@pytest.fixture
+def client(either_client):
+    return either_client
 
 
 def test_a_submission_is_accepted(client, platform, headers):
@@ -64,6 +71,27 @@ def test_the_media_type_may_have_parameters(client, headers, media_type):
     answer = client.post(URL, json=examples.ORDER, headers={**headers, "Content-Type": media_type})
 
     assert answer.status_code == 202
+
+
+BATCH = {"orders": [{"idempotency_key": "k", "order": examples.ORDER}]}
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+@pytest.mark.parametrize(
+    ("path", "body", "status"), [(URL, examples.ORDER, 202), (f"{URL}/batch", BATCH, 200)]
+)
+def test_a_body_may_come_in_chunks(client, platform, headers, remembers, path, body, status):
+    platform.remembers = remembers
+
+    answer = client.post(
+        path,
+        headers={**headers, "Transfer-Encoding": "chunked"},
+        input_stream=BytesIO(json.dumps(body).encode()),
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )
+
+    assert answer.status_code == status, answer.text
+    assert len(platform.accepted) == 1
 
 
 def test_an_order_is_told(client, headers):
