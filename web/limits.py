@@ -44,8 +44,14 @@ class Limits:
         self.limiter.give_back(self.of(caller))
 
     def charge(self, caller: Principal, count: int) -> None:
-        """Count that many more for a request that was admitted as one."""
-        self.limiter.charge(self.of(caller), count)
+        """
+        Count that many more for a request that was admitted as one.
+
+        :raises RateLimited: while what was counted so before is still owed; the answer has its header fields already
+        """
+        wait_s = self.limiter.charge(self.of(caller), count)
+        if wait_s is not None:
+            raise RateLimited(retry_after_s=wait_s)
 
     def of(self, caller: Principal) -> tuple[Limit, Limit]:
         return _limits(

@@ -82,21 +82,17 @@ class Callbacks:
         except SignatureRefused as refused:
             log.warning("callback-refused", partner=partner, reason=refused.data["detail"])
             raise
-        self._admit(limit := Limit("partner", f"partner:{partner}", caller.rate_per_s))
+        limit = Limit("partner", f"partner:{partner}", caller.rate_per_s)
+        # who signs as somebody else cannot use up what is his: signatures are checked before
+        _admit(self._limiter.take([limit]).retry_after_s)
         reports = _translated(
             caller, Message(partner=partner, reporter=caller.reporter, id=message_id), message.body
         )
-        self._limiter.charge([limit], len(reports) - 1)
+        _admit(self._limiter.charge([limit], len(reports) - 1))
         new = self._store(reports) if reports else 0
         if new:
             self._doorbell.ring(Bell.REPORTS)
         return Received(reports=len(reports), new=new)
-
-    def _admit(self, limit: Limit) -> None:
-        """Who signs as somebody else cannot use up what is his: signatures are checked before."""
-        standing = self._limiter.take([limit])
-        if standing.retry_after_s is not None:
-            raise RateLimited(retry_after_s=standing.retry_after_s)
 
     def _store(self, reports: Sequence[Report]) -> int:
         try:
@@ -104,6 +100,11 @@ class Callbacks:
                 return service.store(connection, reports)
         except (OperationalError, InterfaceError) as error:
             raise DatabaseAway from error
+
+
+def _admit(wait_s: float | None) -> None:
+    if wait_s is not None:
+        raise RateLimited(retry_after_s=wait_s)
 
 
 def _translated(caller: Caller, message: Message, body: bytes) -> Sequence[Report]:

@@ -17,7 +17,7 @@ import redis
 import structlog
 
 from app import errors
-from app.limits.bucket import CREDIT_S, SCRIPT, Bucket, size
+from app.limits.bucket import SCRIPT, Bucket, size
 
 BLOCK_S = 0.05
 HELD_S = 1.0
@@ -107,10 +107,22 @@ class Limiter:
             for limit in limits:
                 self._lease(limit).tokens += 1
 
-    def charge(self, limits: Sequence[Limit], count: int) -> None:
-        """Take that many on credit: of what the request held more than one was found inside."""
-        if count > 0:
-            self._ask(limits, [count] * len(limits), credit_s=CREDIT_S)
+    def charge(self, limits: Sequence[Limit], count: int) -> float | None:
+        """
+        Take that many more on credit: of what the request held more than one was found inside.
+
+        What was taken so before must have flowed in: tokens that this process still holds do not pay for it.
+
+        :returns: None if they are taken, else after how many seconds it is worth trying again
+        """
+        if count < 1:
+            return None
+        levels = [level for _, level in self._ask(limits, [0] * len(limits))]
+        wait_s = max(-level / limit.rate_per_s for limit, level in zip(limits, levels, strict=True))
+        if wait_s > 0:
+            return max(wait_s, AGAIN_S)
+        self._ask(limits, [count] * len(limits), on_credit=True)
+        return None
 
     def _lease(self, limit: Limit) -> Lease:
         found = self._leases.get(limit.subject)
@@ -125,7 +137,7 @@ class Limiter:
         with self._lock:
             short = [limit for limit in limits if self._lease(limit).is_short(now)]
         wanted = [max(1, int(limit.rate_per_s * BLOCK_S)) for limit in short]
-        answers = self._ask(short, wanted, credit_s=0.0)
+        answers = self._ask(short, wanted)
         now = self.clock()
         with self._lock:
             for limit, (given, level) in zip(short, answers, strict=True):
@@ -137,28 +149,28 @@ class Limiter:
             return _taken(leases, max(lease.empty_until for lease in leases) - now)
 
     def _ask(
-        self, limits: Sequence[Limit], wanted: Sequence[int], *, credit_s: float
+        self, limits: Sequence[Limit], wanted: Sequence[int], *, on_credit: bool = False
     ) -> list[tuple[int, float]]:
         now = self.clock()
         if now >= self._away_until:
             try:
-                return self._ask_redis(limits, wanted, credit_s)
+                return self._ask_redis(limits, wanted, on_credit)
             except redis.RedisError as error:
                 self._away_until = now + AWAY_S
                 log.warning("limits-kept-alone", error=type(error).__name__)
         with self._lock:
             return [
-                self._own_bucket(limit, now).take(want, credit=credit_s * limit.rate_per_s, now=now)
+                self._own_bucket(limit, now).take(want, on_credit=on_credit, now=now)
                 for limit, want in zip(limits, wanted, strict=True)
             ]
 
     def _ask_redis(
-        self, limits: Sequence[Limit], wanted: Sequence[int], credit_s: float
+        self, limits: Sequence[Limit], wanted: Sequence[int], on_credit: bool
     ) -> list[tuple[int, float]]:
         pipe = self.client.pipeline(transaction=False)
         for limit, want in zip(limits, wanted, strict=True):
             rate = limit.rate_per_s
-            pipe.eval(SCRIPT, 1, f"limit:{limit.subject}", rate, size(rate), want, credit_s * rate)
+            pipe.eval(SCRIPT, 1, f"limit:{limit.subject}", rate, size(rate), want, int(on_credit))
         return [(int(given), float(level)) for given, level in pipe.execute()]
 
     def _own_bucket(self, limit: Limit, now: float) -> Bucket:

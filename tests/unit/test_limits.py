@@ -24,10 +24,10 @@ class SharedBuckets:
         self.waiting = []
         return self
 
-    def eval(self, _: str, __: int, key: str, rate: int, size: float, want: int, credit: float) -> None:
+    def eval(self, _: str, __: int, key: str, rate: int, size: float, want: int, on_credit: int) -> None:
         def ask() -> list[str]:
             bucket = self.buckets.setdefault(key, Bucket(rate, size, self.now))
-            given, level = bucket.take(want, credit=credit, now=self.now)
+            given, level = bucket.take(want, on_credit=bool(on_credit), now=self.now)
             return [str(given), str(level)]
 
         self.waiting.append(ask)
@@ -150,6 +150,31 @@ def test_what_is_charged_must_flow_in_before_more_is_admitted(shared: SharedBuck
 
     assert told.retry_after_s == pytest.approx((300 - size(100) + 1) / 100)
     assert limiter.take([key(100)]).retry_after_s is None
+
+
+def test_while_something_is_owed_nothing_more_is_taken_on_credit_whoever_holds_tokens(
+    shared: SharedBuckets,
+) -> None:
+    limiter, other = shared.limiter(), shared.limiter()
+    for each in (limiter, other):
+        assert each.take([key(100)]).retry_after_s is None  # each has a block of tokens now
+
+    told = [each.charge([key(100)], 999) for each in (limiter, limiter, other)]
+    shared.now += (told[-1] or 0) + 0.001
+
+    assert told[0] is None
+    assert told[1] == told[2] == pytest.approx((999 - size(100) + 10) / 100)
+    assert other.charge([key(100)], 999) is None
+
+
+def test_what_the_tenant_owes_is_not_charged_to_the_key(shared: SharedBuckets) -> None:
+    limiter, tenant = shared.limiter(), key(1000, "tenant:b")
+    limiter.charge([key(10, "key:a"), tenant], 2000)
+
+    told = limiter.charge([key(1000, "key:b"), tenant], 999)
+
+    assert told is not None
+    assert shared.buckets["limit:key:b"].level == size(1000)
 
 
 def test_a_request_that_is_given_back_costs_nothing(shared: SharedBuckets) -> None:

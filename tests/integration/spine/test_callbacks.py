@@ -99,6 +99,7 @@ def test_a_kitchen_and_a_courier_tell_in_their_own_words(world: World, callbacks
     delivered = {**FORMATS["courier-status"].example, "external_id": order, "status": "delivered"}
 
     callbacks.take("kitchens", signed(prepared, by="kitchens"))
+    apply(world)
     callbacks.take(OTHER, signed(delivered, by=OTHER))
     apply(world)
 
