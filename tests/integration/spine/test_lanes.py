@@ -370,15 +370,24 @@ def test_a_standstill_is_borne_for_a_while_and_an_overload_is_not(
         pass_by(world)
 
     with world.db.begin() as connection:
-        found = pressure.waiting(connection, claim=3)["default"]
+        found = pressure.waiting(connection, room=3)["default"]
 
-    assert found.is_too_much(4.0) is too_much
+    assert found.is_too_much(4.0, room=3) is too_much
 
 
-def looking(world: World, *, claim: int) -> pressure.Pressure:
+def test_who_is_let_in_between_two_looks_is_counted(world: World, eventually: Callable[..., object]) -> None:
+    world.accept(2)
+    wait_for(world, "default", 3)
+    found = looking(world, claim=3, shed_above_s=0.5)
+
+    eventually(lambda: [found.retry_after_s("default") for _ in range(10)][-1] is not None)
+    eventually(lambda: found.retry_after_s("default") is None)
+
+
+def looking(world: World, *, claim: int, shed_above_s: float = 4.0) -> pressure.Pressure:
     """One with a database connection of its own: it never ends, and other tests count what the world's is asked."""
     own = create_engine(world.db.url, pool_size=1)
-    return pressure.Pressure(own, shed_above_s=4.0, claim=claim)
+    return pressure.Pressure(own, shed_above_s=shed_above_s, claim=claim)
 
 
 def wait_for(world: World, tenant: str, seconds: int) -> None:

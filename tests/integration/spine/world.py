@@ -1,6 +1,7 @@
 """A platform in one process: real Postgres and Redis, providers in memory, a carrier that walks when it is told to."""
 
 import itertools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -235,8 +236,12 @@ class World:
         return self.submit([submission(tenant=tenant, trace=self.trace, **changes) for _ in range(count)])
 
     def submit(self, batch: Sequence[NewOrder]) -> list[str]:
+        """Accept these; whoever is accepted next is younger: ids of one millisecond have no order."""
         with self.db.begin() as connection:
             answers = accept.accept(connection, batch, START)
+        done = time.time()
+        while time.time() < done + 0.001:
+            pass
         return [answer.order_id for answer in answers if isinstance(answer, Accepted)]
 
     def follow_up(self, saga: Saga, *orders: str, amount: str = "1.000", waits: bool = False) -> list[int]:
