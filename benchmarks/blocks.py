@@ -14,10 +14,11 @@ from typing import Any
 from benchmarks import cost, targets
 from benchmarks.pages import shown, table
 from benchmarks.parts import knobs as knobs_part
+from sagas.engine import Limits
 
 PAGES = (Path("README.md"), Path("docs/scaling.md"), Path("docs/tuning.md"))
 HOSTS = Path("benchmarks/results/hosts.json")
-COHORT = 1_000  # orders at most, by default
+COHORT = Limits().cohort_size
 EVENTS_PER_ORDER = 2
 _PLACE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 _LEVERS = {

@@ -68,7 +68,7 @@ class Limits:
     :param lane_interval_s: time between two cohorts of one lane at least
     """
 
-    cohort_size: int = 1000
+    cohort_size: int = 1500
     lane_interval_s: float = 0.1
 
 

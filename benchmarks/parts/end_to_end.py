@@ -15,7 +15,7 @@ SUSTAINED_S = {"bulk": 60.0, "single": 40.0}
 TRIED_S, PROBED_S, WARM_UP_S = 8.0, 12.0, 5.0
 WANTED_P99_S = 2.0
 PROMISED_PER_S = {"bulk": 2_200.0, "single": 900.0}
-FIRST_SHARE, STEP, TRIES, FULL_TRIES = 0.95, 0.92, 4, 3
+FIRST_SHARE, STEP, TRIES, FULL_TRIES = 0.95, 0.92, 4, 4
 MIXES = {
     "bulk": "payment, restaurants and two delivery partners take orders in bulk, the third delivery partner and "
     "the own fleet's desk one at a time",

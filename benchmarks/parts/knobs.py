@@ -36,7 +36,7 @@ class Knob:
 KNOBS = (
     *(Knob({"front_slots": slots}) for slots in (1, 2, 6)),
     *(Knob({"lane_interval_ms": milliseconds}) for milliseconds in (0, 100, 500)),
-    *(Knob({"cohort_size": size}) for size in (50, 250)),
+    *(Knob({"cohort_size": size}) for size in (50, 250, 1_000)),
     *(Knob({"spread_from": size}) for size in (1, 5000)),
     *(Knob({"step_processes": count}) for count in (1, 4)),
     *(Knob({"partner_processes": count}) for count in (1, 4)),
@@ -47,6 +47,7 @@ KNOBS = (
     Knob(postgres={"synchronous_commit": "off"}),
     Knob(postgres={"shared_buffers": "32MB"}),
     Knob(postgres={"wal_compression": "pglz"}),
+    Knob(postgres={"wal_init_zero": "on"}),
     Knob(postgres={"io_method": "worker"}),
     Knob(postgres={"jit": "on"}),
     Knob(postgres={"max_wal_size": "128MB"}),

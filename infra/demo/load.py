@@ -84,7 +84,7 @@ class Load:
         self._open: set[_Connection] = set()
         self._idle: list[_Connection] = []
         self._again: list[tuple[float, int, _Task]] = []  # heap by the time from which they may be sent
-        self._turn = count()
+        self._turn, self._number = count(), count()
         self._run = secrets.token_hex(6)
         self._next: _Task | None = None
         self._quiet_until = self._connect_after = self._look_after = 0.0
@@ -143,7 +143,7 @@ class Load:
         order = next(orders, None)
         if order is None:
             return None
-        key = f"{self._run}-{next(self._turn)}"
+        key = f"{self._run}-{next(self._number)}"
         return _Task(order, key, wire.request(self._head, key, order.body))
 
     def _put(self, connection: _Connection, task: _Task) -> None:

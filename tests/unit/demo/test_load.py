@@ -83,6 +83,17 @@ def test_every_order_is_sent_under_its_key_until_it_is_accepted(server: Threadin
     assert max(Moody.keys.values()) > 1
 
 
+def test_keys_number_the_orders_though_some_are_sent_again(server: ThreadingHTTPServer, tmp_path: Path):
+    Moody.moods = itertools.cycle(["503", "202"])
+    load = _load(server)
+
+    with Journal(tmp_path / "journal.jsonl") as kept:
+        load.run(city.orders(city.city(1), 10), Schedule([0] * 10), kept)
+
+    numbers = {int(promise.key.rpartition("-")[2]) for promise in journal.read(kept.path)}
+    assert numbers == set(range(10))
+
+
 def test_a_final_refusal_is_told_and_not_repeated(server: ThreadingHTTPServer, tmp_path: Path):
     Moody.moods = itertools.cycle(["422"])
     load = _load(server)
