@@ -8,7 +8,7 @@ and the kernel ends whatever else runs on a host when that process does.
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -116,6 +116,8 @@ def host(name: str, number: int, *, can_be_bound: bool = False) -> Iterator[Host
             unshared.stdin.close()
             for process in (unshared, *made.beside):
                 process.wait(30)
+            with suppress(subprocess.CalledProcessError):
+                _ip(f"link del {name}")  # the kernel takes its time, and the next may have the same name
 
 
 def awaited(condition: Callable[[], T], what: str, within_s: float = 60.0) -> T:
